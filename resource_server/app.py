@@ -1,0 +1,134 @@
+"""The app factory: the only place that knows everyone."""
+
+import logging
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from apiflask import APIFlask
+from flask import Response, request
+from flask_migrate import upgrade
+from sqlalchemy import event
+
+from resource_server import bodies, health, logs, problems
+from resource_server.emulator import embedded
+from resource_server.extensions import db, migrate
+from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
+from resource_server.randoms.views import randoms
+from resource_server.services import Services
+from resource_server.settings import EmulatorSwitch, Settings, load_settings
+from resource_server.tokens import CognitoVerifier, KeyStore
+from resource_server.users.views import users
+
+logger = logging.getLogger(__name__)
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+_SQLITE = "sqlite:///resource_server.sqlite"  # relative to the instance folder
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
+    """Make an app of its own; two of them live side by side in one process.
+
+    `config` has the names of docs/settings.md and wins over the environment.
+
+    Raises SettingsError, naming everything that is missing or wrong.
+    """
+    app = APIFlask("resource_server", enable_openapi=False, json_errors=False)
+    emulator = _emulator(app, config)
+    settings = load_settings({**(emulator.settings if emulator else {}), **(config or {})})
+    logs.configure(style=settings.log_format, level=settings.log_level)
+    _configure_flask(app, settings)
+    _configure_database(app, settings)
+    _services(settings).attach(app.extensions)
+    problems.register(app)
+    for blueprint in (health.health, users, randoms):
+        app.register_blueprint(blueprint)
+    app.add_url_rule("/", view_func=home)
+    app.after_request(_finish)
+    if emulator is not None and emulator.started:
+        _migrate_development_database(app, settings)
+        emulator.welcome(app)
+    return app
+
+
+def home() -> dict[str, str]:
+    """Greet."""
+    return {"message": "Home page of randomizer"}
+
+
+def _emulator(app: APIFlask, config: Mapping[str, Any] | None) -> embedded.EmbeddedEmulator | None:
+    """Start or find the emulator, if this is a `flask` command with it switched on."""
+    switch = (config or {}).get("COGNITO_EMULATOR") or EmulatorSwitch().cognito_emulator
+    return embedded.enter(Path(app.instance_path)) if switch == "embedded" else None
+
+
+def _migrate_development_database(app: APIFlask, settings: Settings) -> None:
+    """Bring the SQLite database in instance/ up to date; others are their owners' to change."""
+    if settings.sqlalchemy_url is None:
+        with app.app_context():
+            upgrade()
+
+
+def _configure_flask(app: APIFlask, settings: Settings) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = bodies.MAX_BODY_BYTES
+    app.request_class = bodies.StrictRequest
+    app.json = bodies.StrictJSONProvider(app)
+    # /randoms and /randoms/ are the same, and no address is answered by a redirect.
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    if settings.cognito_emulator == "off" and settings.sqlalchemy_url is None:
+        logger.warning("no DATABASE_URL or RDS_*: using SQLite in %s", app.instance_path)
+
+
+def _configure_database(app: APIFlask, settings: Settings) -> None:
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.sqlalchemy_url or _SQLITE
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(MIGRATIONS), render_as_batch=True)
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            event.listen(db.engine, "connect", _prepare_sqlite)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    """Make SQLite keep foreign keys, and let readers and a writer work at once."""
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _services(settings: Settings) -> Services:
+    pool, secret = settings.user_pool, settings.aws_cognito_app_client_secret
+    keys = KeyStore(
+        pool.jwks_uri,
+        timeout=settings.jwks_timeout_seconds,
+        cooldown=settings.jwks_cooldown_seconds,
+        refresh=settings.jwks_refresh_seconds,
+        max_age=settings.jwks_max_age_seconds,
+    )
+    verifier = CognitoVerifier(
+        pool, client_ids=settings.client_ids, keys=keys, leeway=settings.jwt_leeway_seconds
+    )
+    identity = CognitoIdentityProvider(
+        cognito_client(
+            settings.aws_region, endpoint_url=settings.aws_endpoint_url_cognito_identity_provider
+        ),
+        client_id=settings.aws_cognito_app_client_id,
+        client_secret=secret.get_secret_value() if secret else None,
+    )
+    return Services(settings=settings, verifier=verifier, identity=identity)
+
+
+def _finish(response: Response) -> Response:
+    """Give every answer its request id and the headers of an API that no browser frames."""
+    headers = response.headers
+    headers["X-Request-ID"] = logs.request_id()
+    headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("X-Frame-Options", "DENY")
+    if request.is_secure:
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    return response

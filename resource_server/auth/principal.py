@@ -1,0 +1,47 @@
+"""Who is asking: the verified token of the current request.
+
+It is kept in the request's environ, not on `flask.g`: `g` lives as long as the app context, and
+where a test pushes one around several requests, one request's principal would leak into the next.
+"""
+
+from typing import cast
+
+from flask import request
+from werkzeug.local import LocalProxy
+
+from resource_server.tokens import AccessToken
+
+_PRINCIPAL = "resource_server.principal"
+_TOKEN = "resource_server.presented_token"  # noqa: S105 - a key, no token
+
+
+def remember(principal: AccessToken, token: str) -> None:
+    """Note who is asking, once every check is passed."""
+    request.environ[_PRINCIPAL] = principal
+    request.environ[_TOKEN] = token
+
+
+def forget() -> None:
+    """Begin a check with nobody."""
+    request.environ.pop(_PRINCIPAL, None)
+    request.environ.pop(_TOKEN, None)
+
+
+def presented_token() -> str:
+    """Return the text of the verified token, to hand on to Cognito; never log it.
+
+    Raises RuntimeError in a view that no `require_scope` guards.
+    """
+    _principal()
+    return cast("str", request.environ[_TOKEN])
+
+
+def _principal() -> AccessToken:
+    principal = request.environ.get(_PRINCIPAL)
+    if not isinstance(principal, AccessToken):
+        raise RuntimeError("no verified token here: guard the view with @require_scope(...)")  # noqa: TRY004
+    return principal
+
+
+current_principal = cast("AccessToken", LocalProxy(_principal))
+"""The verified `AccessToken` of the current request; a RuntimeError where none is required."""

@@ -1,0 +1,104 @@
+"""The emulator inside `flask run`: it starts by itself and survives the reloader.
+
+With `flask run --debug` the app is loaded in the reloader's parent as well as in its child. The
+first process to lock the file runs the emulator, which is the parent; the child, after every
+reload, finds the lock held and uses what runs. The system frees the lock when its holder dies.
+Other `flask` commands never start one: they learn the pool's ids from the file.
+"""
+
+import fcntl
+import importlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from flask import Flask
+
+from resource_server.emulator.state import EmulatorState
+
+_LOCKS: list[int] = []
+"""Descriptors of the locks this process holds; they are held as long as it lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedEmulator:
+    """The emulator that an app uses; `started` tells whether this process began it just now."""
+
+    state: EmulatorState
+    started: bool
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the app must be told (names of docs/settings.md)."""
+        return self.state.settings
+
+    def welcome(self, app: Flask) -> None:
+        """Tell the developer how to begin."""
+        server = importlib.import_module("resource_server.emulator.server")
+        context = click.get_current_context()
+        address = f"http://{context.params['host']}:{context.params['port']}"
+        username, password = server.DEMO_USERNAME, server.DEMO_PASSWORD
+        login = f"curl -s {address}/users/login -d username={username} -d 'password={password}'"
+        read = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
+        click.echo(
+            f"\n"
+            f" Service    {address}\n"
+            f" Cognito    {self.state.url}, emulated; pool {self.state.pool_id}\n"
+            f" Kept in    {app.instance_path} (accounts, keys, database)\n"
+            f" Demo user  {username} / {password}\n"
+            f" Try it     TOKEN=$({login} | {read})\n"
+            f'            curl {address}/randoms -H "Authorization: Bearer $TOKEN"\n'
+        )
+
+
+def enter(instance: Path) -> EmbeddedEmulator:
+    """Start the emulator of this instance folder under `flask run`, or find the one that runs.
+
+    Raises click.ClickException, saying what to do, if it cannot.
+    """
+    file = instance / "emulator.json"
+    instance.mkdir(parents=True, exist_ok=True)
+    if _under_flask_run() and _lock(instance / "emulator.lock"):
+        return EmbeddedEmulator(_start(file), started=True)
+    state = EmulatorState.load(file)
+    if state is None:
+        state = EmulatorState.new()
+        state.save(file)
+    return EmbeddedEmulator(state, started=False)
+
+
+def _start(file: Path) -> EmulatorState:
+    try:
+        server = importlib.import_module("resource_server.emulator.server")
+        gaps = importlib.import_module("resource_server.emulator.gaps")
+    except ImportError as error:
+        raise click.ClickException(
+            f"COGNITO_EMULATOR=embedded needs the extra `dev` ({error.name} is missing): "
+            "pip install 'resource-server[dev]', or unset it and set AWS_USER_POOL_ID and the rest."
+        ) from error
+    state = EmulatorState.load(file) or EmulatorState.new()
+    gaps.outbox.listeners.append(
+        lambda sent: click.echo(
+            f" Code for {sent.username}, as e-mailed to {sent.destination}: {sent.code}"
+        )
+    )
+    server.EmulatorServer(state, file).start()
+    return state
+
+
+def _under_flask_run() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and context.info_name == "run" and "port" in context.params
+
+
+def _lock(file: Path) -> bool:
+    """Lock a file until this process ends; False if another one has it."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    _LOCKS.append(descriptor)
+    return True

@@ -1,0 +1,139 @@
+"""The emulator as an HTTP server on 127.0.0.1, one pool in it, everything kept in a file."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from moto.cognitoidp.models import CognitoIdpUserPool, CognitoIdpUserPoolClient, cognitoidp_backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from resource_server.emulator import accounts, gaps
+from resource_server.emulator.keys import PoolKeys
+from resource_server.emulator.state import REGION, EmulatorState
+from resource_server.tokens import TokenError
+from resource_server.tokens.parsing import unverified_claims
+from resource_server.triggers import pre_token_generation
+
+DEMO_USERNAME, DEMO_PASSWORD = "demo", "Demo-Passw0rd!"
+_TRIGGER_ARN = f"arn:aws:lambda:{REGION}:{DEFAULT_ACCOUNT_ID}:function:pre-token-generation"
+_POOL = {
+    "AutoVerifiedAttributes": ["email"],
+    "LambdaConfig": {
+        "PreTokenGenerationConfig": {"LambdaVersion": "V2_0", "LambdaArn": _TRIGGER_ARN}
+    },
+    "Policies": {
+        "PasswordPolicy": {
+            "MinimumLength": 8,
+            "RequireUppercase": True,
+            "RequireLowercase": True,
+            "RequireNumbers": True,
+            "RequireSymbols": True,
+        }
+    },
+}
+_CLIENT = {
+    "ClientName": "development",
+    "ExplicitAuthFlows": ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
+    "PreventUserExistenceErrors": "ENABLED",
+}
+
+
+class EmulatorServer:
+    """Serves one pool. The file is written before an answer leaves, so what was answered stays."""
+
+    def __init__(self, state: EmulatorState, file: Path) -> None:
+        gaps.fill()
+        gaps.register_trigger(_TRIGGER_ARN, pre_token_generation.handler)
+        self._state = state
+        self._file = file
+        self._pool = _pool(state)
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        # moto's models know no locks, and a file is written: one request at a time.
+        self._lock = threading.Lock()
+        self._server: BaseWSGIServer | None = None
+
+    def start(self) -> None:
+        """Serve in a thread; on another port if somebody has the usual one."""
+        self._server = _bind(self._state.port, self)
+        self._state.port = self._server.server_port
+        self._save()
+        threading.Thread(target=self._server.serve_forever, name="emulator", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop serving and forget the pool; the file stays."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+        del self._pool.backend.user_pools[self._pool.id]
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Answer one request (WSGI)."""
+        with self._lock:
+            body = list(self._moto(environ, start_response))
+            if environ["REQUEST_METHOD"] == "POST":
+                self._save()
+        return body
+
+    def _save(self) -> None:
+        self._state.keys = gaps.keys_of(self._pool).to_private_json()
+        self._state.accounts = accounts.dump(
+            self._pool, still_valid=filter(_still_valid, self._pool.access_tokens)
+        )
+        self._state.save(self._file)
+
+
+def _still_valid(token: str) -> bool:
+    try:
+        return float(unverified_claims(token)["exp"]) > time.time()
+    except (TokenError, KeyError, ValueError):
+        return False
+
+
+def _pool(state: EmulatorState) -> CognitoIdpUserPool:
+    """Make the pool anew, as it was when it was saved; a demo user is always in it."""
+    backend = cognitoidp_backends[DEFAULT_ACCOUNT_ID][REGION]
+    pool = CognitoIdpUserPool(DEFAULT_ACCOUNT_ID, REGION, "development", dict(_POOL))
+    pool.id = state.pool_id
+    backend.user_pools[pool.id] = pool
+    client = CognitoIdpUserPoolClient(pool.id, generate_secret=True, extended_config=dict(_CLIENT))
+    client.id, client.secret = state.client_id, state.client_secret
+    pool.clients[client.id] = client
+    if state.keys:
+        gaps.set_keys(pool, PoolKeys.from_private_json(state.keys))
+        accounts.restore(pool, state.accounts)
+    if DEMO_USERNAME not in pool.users:
+        attributes = [
+            {"Name": "email", "Value": "demo@example.com"},
+            {"Name": "email_verified", "Value": "true"},
+        ]
+        backend.admin_create_user(pool.id, DEMO_USERNAME, "SUPPRESS", DEMO_PASSWORD, attributes)
+        backend.admin_set_user_password(pool.id, DEMO_USERNAME, DEMO_PASSWORD, permanent=True)
+    return pool
+
+
+class _QuietHandler(MotoRequestHandler):
+    """The terminal belongs to `flask run`."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log nothing."""
+
+
+def _bind(port: int, app: EmulatorServer) -> BaseWSGIServer:
+    # make_server says on stderr that a port is taken, then exits the process.
+    for candidate in (port, 0):
+        with contextlib.suppress(SystemExit), contextlib.redirect_stderr(None):
+            return make_server(
+                "127.0.0.1", candidate, app, threaded=True, request_handler=_QuietHandler
+            )
+    raise OSError("the emulator found no free port on 127.0.0.1")

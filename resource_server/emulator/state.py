@@ -1,0 +1,85 @@
+"""The emulator's file: what must be the same after a restart."""
+
+import json
+import os
+import secrets
+import string
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+REGION = "us-east-1"  # where moto looks for operations that are not signed
+DEFAULT_PORT = 5001
+
+
+class StateError(RuntimeError):
+    """The file cannot be used; the text says what to do."""
+
+
+@dataclass(slots=True)
+class EmulatorState:
+    """The pool's ids, its keys and accounts, and the port it is served on."""
+
+    pool_id: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    port: int = DEFAULT_PORT
+    keys: dict[str, Any] = field(default_factory=dict, repr=False)
+    accounts: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def new(cls) -> Self:
+        """Make up the ids of a pool that nobody has."""
+        return cls(
+            pool_id=f"{REGION}_{_random(9)}",
+            client_id=_random(26).lower(),
+            client_secret=secrets.token_urlsafe(38),
+        )
+
+    @classmethod
+    def load(cls, file: Path) -> Self | None:
+        """Read the file; None if there is none yet.
+
+        Raises StateError.
+        """
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            return cls(**stored)
+        except FileNotFoundError:
+            return None
+        except (TypeError, ValueError) as error:
+            raise StateError(
+                f"{file} is not the emulator's, or damaged: move it away to begin with a new pool"
+            ) from error
+
+    def save(self, file: Path) -> None:
+        """Write the file in one step, so that a kill leaves the old one or the new one whole."""
+        stored = asdict(self)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(".new")
+        # It holds private keys: for the owner alone, from the first byte on.
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            json.dump(stored, out, indent=1)
+        draft.replace(file)
+
+    @property
+    def url(self) -> str:
+        """Where the emulator is served."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a service must be told to use this pool (names of docs/settings.md)."""
+        return {
+            "AWS_REGION": REGION,
+            "AWS_USER_POOL_ID": self.pool_id,
+            "AWS_COGNITO_APP_CLIENT_ID": self.client_id,
+            "AWS_COGNITO_APP_CLIENT_SECRET": self.client_secret,
+            "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": self.url,
+            "COGNITO_JWKS_URI": f"{self.url}/{self.pool_id}/.well-known/jwks.json",
+            "COGNITO_EMULATOR": "embedded",
+        }
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))

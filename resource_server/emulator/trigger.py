@@ -1,0 +1,119 @@
+"""The Pre Token Generation trigger: the event it gets and what its answer does to tokens.
+
+Source: Cognito guide, "Pre token generation Lambda trigger" (event versions V1_0 and V2_0).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Handler = Callable[[dict[str, Any], object], dict[str, Any]]
+
+SIGN_IN_SCOPE = "aws.cognito.signin.user.admin"
+
+# What a trigger may neither add, change nor take away (guide, "Excluded claims").
+_RESERVED_CLAIMS = (
+    "acr amr at_hash auth_time azp client_id event_id exp iat iss jti nbf nonce origin_jti s_hash "
+    "scope sub token_use username version"
+)
+_RESERVED = frozenset(_RESERVED_CLAIMS.split())
+
+
+class InvalidTriggerAnswer(ValueError):
+    """The function returned what Cognito would refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChanges:
+    """What a trigger wants changed."""
+
+    add: Mapping[str, Any] = field(default_factory=dict)
+    suppress: frozenset[str] = frozenset()
+    add_scopes: tuple[str, ...] = ()
+    suppress_scopes: frozenset[str] = frozenset()
+
+    def scopes(self, before: Iterable[str]) -> list[str]:
+        """Return the scopes of the token: each once, suppressing beats adding."""
+        wanted = dict.fromkeys([*before, *self.add_scopes])
+        return [scope for scope in wanted if scope not in self.suppress_scopes]
+
+    def claims(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the claims of the token; reserved ones stay as they are."""
+        kept = {k: v for k, v in before.items() if k in _RESERVED or k not in self.suppress}
+        added = {k: v for k, v in self.add.items() if k not in _RESERVED and k not in self.suppress}
+        return kept | added
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerResult:
+    """Changes to both tokens; `groups` is None where the user's groups stay."""
+
+    access: TokenChanges = TokenChanges()
+    id: TokenChanges = TokenChanges()
+    groups: tuple[str, ...] | None = None
+
+
+def event(
+    *,
+    region: str,
+    pool_id: str,
+    client_id: str,
+    username: str,
+    attributes: Mapping[str, str],
+    groups: list[str],
+    source: str,
+) -> dict[str, Any]:
+    """Build the V2 event."""
+    return {
+        "version": "2",
+        "triggerSource": source,
+        "region": region,
+        "userPoolId": pool_id,
+        "userName": username,
+        "callerContext": {"awsSdkVersion": "aws-sdk-unknown-unknown", "clientId": client_id},
+        "request": {
+            "userAttributes": dict(attributes),
+            "groupConfiguration": {
+                "groupsToOverride": groups,
+                "iamRolesToOverride": [],
+                "preferredRole": None,
+            },
+            "scopes": [SIGN_IN_SCOPE],
+        },
+        "response": {"claimsAndScopeOverrideDetails": None},
+    }
+
+
+def run(handler: Handler, the_event: dict[str, Any]) -> TriggerResult:
+    """Run a trigger as Lambda does, with JSON going in and coming out.
+
+    Raises InvalidTriggerAnswer, or whatever the handler raises.
+    """
+    returned = handler(json.loads(json.dumps(the_event)), None)
+    try:
+        response = json.loads(json.dumps(returned))["response"]
+        details = response.get("claimsAndScopeOverrideDetails") or {}
+        override = details.get("groupOverrideDetails", ...)
+        groups = None
+        if override is not ...:  # an empty or null override takes all groups away
+            groups = tuple((override or {}).get("groupsToOverride") or ())
+        return TriggerResult(
+            access=_changes(details.get("accessTokenGeneration") or {}),
+            id=_changes(details.get("idTokenGeneration") or {}),
+            groups=groups,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidTriggerAnswer(str(error)) from error
+
+
+def _changes(section: Mapping[str, Any]) -> TokenChanges:
+    scopes = section.get("scopesToAdd") or []
+    if any(not isinstance(scope, str) or " " in scope for scope in scopes):
+        raise InvalidTriggerAnswer("a scope is text without spaces")
+    return TokenChanges(
+        add=section.get("claimsToAddOrOverride") or {},
+        suppress=frozenset(section.get("claimsToSuppress") or ()),
+        add_scopes=tuple(scopes),
+        suppress_scopes=frozenset(section.get("scopesToSuppress") or ()),
+    )

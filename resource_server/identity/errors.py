@@ -1,0 +1,69 @@
+"""What the user directory can answer instead of doing what it was asked.
+
+    IdentityError
+    ├── BadCredentials           unknown user, wrong password, disabled: told apart by nobody
+    ├── NotConfirmed             the sign-up was not confirmed with the code
+    ├── PasswordResetRequired    an administrator wants a new password first
+    ├── UsernameTaken
+    ├── PasswordRejected         the pool's password policy
+    ├── InvalidRequest           the directory refused a value
+    ├── BadCode                  wrong, used or for an unknown user
+    ├── ExpiredCode
+    ├── SessionEnded             the access token no longer counts there
+    ├── TooManyRequests          throttled, or a limit of this user (carries retry_after)
+    └── IdentityUnavailable      no answer, or one that makes no sense
+
+None of them holds text of the directory's: its messages can contain what a user typed.
+"""
+
+
+class IdentityError(Exception):
+    """Root of all errors of the user directory."""
+
+
+class BadCredentials(IdentityError):
+    """The user name or the password is wrong; which one is not told (OWASP ASVS 6.3.8)."""
+
+
+class NotConfirmed(IdentityError):
+    """The account waits for its confirmation code."""
+
+
+class PasswordResetRequired(IdentityError):
+    """The password must be reset before the user can sign in."""
+
+
+class UsernameTaken(IdentityError):
+    """Somebody has this user name, or an alias that must be unique."""
+
+
+class PasswordRejected(IdentityError):
+    """The password does not meet the pool's policy."""
+
+
+class InvalidRequest(IdentityError):
+    """The directory does not accept one of the values."""
+
+
+class BadCode(IdentityError):
+    """The code is wrong or used up, or there is no such user."""
+
+
+class ExpiredCode(IdentityError):
+    """The code was right once."""
+
+
+class SessionEnded(IdentityError):
+    """The directory no longer accepts the access token: signed out elsewhere, or expired."""
+
+
+class TooManyRequests(IdentityError):
+    """Wait `retry_after` seconds before trying again."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+class IdentityUnavailable(IdentityError):
+    """The directory cannot be reached, fails, or is set up in a way this service cannot use."""

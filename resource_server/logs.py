@@ -1,0 +1,62 @@
+"""Logging: a request id on every record and answer; JSON lines, or text for a terminal."""
+
+import json
+import logging
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import Literal
+
+from flask import has_request_context, request
+from flask.logging import has_level_handler
+
+_LOGGER = "resource_server"
+_WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_ENVIRON_KEY = "resource_server.request_id"
+# At DEBUG these log what they send and receive: passwords, tokens and codes.
+_TALKATIVE = ("botocore", "boto3", "urllib3", "responses")
+
+
+def configure(*, style: Literal["json", "text"], level: str) -> None:
+    """Set up the package's logger; a handler that the host program installed is left alone."""
+    logger = logging.getLogger(_LOGGER)
+    logger.setLevel(level)
+    for name in _TALKATIVE:
+        if logging.getLogger(name).getEffectiveLevel() < logging.INFO:
+            logging.getLogger(name).setLevel(logging.INFO)
+    if not has_level_handler(logger):
+        handler = logging.StreamHandler()
+        handler.setFormatter(JSONFormatter() if style == "json" else logging.Formatter(_TEXT))
+        logger.addHandler(handler)
+
+
+_TEXT = "%(levelname)s %(name)s: %(message)s"
+
+
+class JSONFormatter(logging.Formatter):
+    """One JSON object a line, with the id of the request it belongs to."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if has_request_context():
+            line["request_id"] = request_id()
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def request_id() -> str:
+    """Return the current request's id: the client's X-Request-ID if well formed, else a new one."""
+    found = request.environ.get(_ENVIRON_KEY)
+    if isinstance(found, str):
+        return found
+    sent = request.headers.get("X-Request-ID", "")
+    chosen = sent if _WELL_FORMED.fullmatch(sent) else uuid.uuid4().hex
+    request.environ[_ENVIRON_KEY] = chosen
+    return chosen

@@ -1,0 +1,1 @@
+"""Random numbers that a user owns: the resource to replace by your own."""

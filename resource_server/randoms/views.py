@@ -1,0 +1,88 @@
+"""The five endpoints of random numbers."""
+
+from apiflask import APIBlueprint
+from flask import url_for
+from flask.typing import ResponseReturnValue
+
+from resource_server.auth import current_principal, require_scope
+from resource_server.extensions import db
+from resource_server.problems import Problem, answer, invalid_body
+from resource_server.randoms.schemas import MAX_ID, PageQuery, RandomIn, RandomOut, RandomPatch
+from resource_server.randoms.store import BoundsOutOfOrder, NoSuchRandom, OwnedRandoms
+from resource_server.users.accounts import active_account
+
+randoms = APIBlueprint("randoms", __name__, url_prefix="/randoms")
+
+SCOPES = "me randoms"
+# Above BIGINT there is no such id, and no database need be asked.
+_ITEM = f"/<int(max={MAX_ID}):random_id>"
+
+
+@randoms.get("")
+@require_scope(SCOPES)
+@randoms.input(PageQuery, location="query", arg_name="query")
+@randoms.output(list[RandomOut])  # type: ignore[arg-type]  # APIFlask takes it, its hint lacks it
+def list_randoms(query: PageQuery) -> ResponseReturnValue:
+    """List your random numbers by id; `Link: …; rel="next"` leads to the next page."""
+    # One more than asked for tells whether there is another page.
+    found = _mine().page(limit=query.limit + 1, offset=query.offset, after=query.after)
+    page = [RandomOut.model_validate(number) for number in found[: query.limit]]
+    if len(found) == len(page):
+        return page, {}
+    following = url_for(".list_randoms", limit=query.limit, after=page[-1].id)
+    return page, {"Link": f'<{following}>; rel="next"'}
+
+
+@randoms.post("")
+@require_scope(SCOPES)
+@randoms.input(RandomIn, arg_name="bounds")
+@randoms.output(RandomOut, 201)
+def create_random(bounds: RandomIn) -> tuple[RandomOut, dict[str, str]]:
+    """Draw a random number between two bounds and keep it."""
+    number = RandomOut.model_validate(_mine().create(bounds.min_value, bounds.max_value))
+    return number, {"Location": url_for(".get_random", random_id=number.id)}
+
+
+@randoms.get(_ITEM)
+@require_scope(SCOPES)
+@randoms.output(RandomOut)
+def get_random(random_id: int) -> RandomOut:
+    """Show one of your random numbers."""
+    return RandomOut.model_validate(_mine().get(random_id))
+
+
+@randoms.patch(_ITEM)
+@require_scope(SCOPES)
+@randoms.input(RandomPatch, arg_name="bounds")
+@randoms.output(RandomOut)
+def redraw_random(random_id: int, bounds: RandomPatch) -> RandomOut:
+    """Draw one of your numbers anew, between new bounds where given."""
+    changed = _mine().redraw(random_id, min_value=bounds.min_value, max_value=bounds.max_value)
+    return RandomOut.model_validate(changed)
+
+
+@randoms.delete(_ITEM)
+@require_scope(SCOPES)
+def delete_random(random_id: int) -> ResponseReturnValue:
+    """Delete one of your random numbers."""
+    _mine().delete(random_id)
+    return "", 204
+
+
+@randoms.errorhandler(NoSuchRandom)
+def _no_such_random(_error: NoSuchRandom) -> ResponseReturnValue:
+    return answer(Problem(404, "Not found"))
+
+
+@randoms.errorhandler(BoundsOutOfOrder)
+def _bounds_out_of_order(_error: BoundsOutOfOrder) -> ResponseReturnValue:
+    return invalid_body("min_value must not be greater than max_value")
+
+
+def _mine() -> OwnedRandoms:
+    """Return the caller's random numbers; a disabled account is refused here."""
+    session = db.session()
+    account = active_account(
+        session, sub=current_principal.sub, username=current_principal.username
+    )
+    return OwnedRandoms(account.sub, session)

@@ -1,0 +1,223 @@
+"""Settings of one app: the only place that reads the environment.
+
+`load_settings` gathers every fault of the environment into one message that says what to set.
+The table of all settings is in docs/settings.md; a test holds the two together.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from resource_server.tokens import UserPool
+
+_POSTGRES = "postgresql+psycopg2"
+
+
+class SettingsError(ValueError):
+    """The environment does not describe a service that can start; the text says what to set."""
+
+
+class Settings(BaseSettings):
+    """Everything an operator can choose; frozen, and silent about secrets."""
+
+    # Empty variables, as compose files and CI produce them, count as not set.
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    aws_region: str = Field(
+        description="the region of the user pool", examples=["eu-west-2"], min_length=1
+    )
+    aws_user_pool_id: str = Field(
+        description="the id of the user pool", examples=["eu-west-2_AbCdEf123"]
+    )
+    aws_cognito_app_client_id: str = Field(
+        description="the app client this service signs users in with",
+        examples=["1h57kf5cpq17m0eml12EXAMPLE"],
+        pattern=r"^[\w+]{1,128}$",
+    )
+    aws_cognito_app_client_secret: SecretStr | None = Field(
+        None, description="the secret of that client; leave it out for a public client"
+    )
+
+    rds_username: str | None = Field(None, description="the PostgreSQL user", examples=["app"])
+    rds_password: SecretStr | None = Field(None, description="the PostgreSQL user's password")
+    rds_hostname: str | None = Field(
+        None, description="the PostgreSQL server", examples=["db.example.com"]
+    )
+    rds_port: int = Field(
+        5432, description="the PostgreSQL server's port", examples=[5432], ge=1, le=65_535
+    )
+    rds_db_name: str | None = Field(None, description="the database", examples=["randoms"])
+    database_url: SecretStr | None = Field(
+        None,
+        description="the database's address, before RDS_*; without either, SQLite in instance/",
+        examples=["postgresql://app:password@db.example.com/randoms"],
+    )
+
+    cognito_allowed_client_ids: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="further app clients whose tokens are accepted, comma separated",
+        examples=["1h57kf5cpq17m0eml12EXAMPLE,7lhlkkfbfb4q5kpp90urffao"],
+    )
+    cognito_issuer: str | None = Field(
+        None, description="the `iss` to expect, for emulators", examples=["http://127.0.0.1:5001/x"]
+    )
+    cognito_jwks_uri: str | None = Field(
+        None,
+        description="where the pool's keys are, for emulators",
+        examples=["http://127.0.0.1:5001/us-east-1_x/.well-known/jwks.json"],
+        pattern=r"^https?://",
+    )
+    aws_endpoint_url_cognito_identity_provider: str | None = Field(
+        None,
+        description="an emulator's address, under botocore's own name for it",
+        examples=["http://127.0.0.1:5001"],
+        pattern=r"^https?://",
+    )
+    cognito_emulator: Literal["off", "embedded"] = Field(
+        "off", description="start the Cognito emulator under `flask run`", examples=["embedded"]
+    )
+
+    jwt_leeway_seconds: float = Field(
+        10, description="clock difference allowed for exp, nbf and iat", examples=[10], ge=0, le=300
+    )
+    jwks_refresh_seconds: float = Field(
+        3600, description="age at which keys are refreshed", examples=[3600], ge=1
+    )
+    jwks_max_age_seconds: float = Field(
+        86_400, description="age past which keys no longer count", examples=[86_400], ge=1
+    )
+    jwks_cooldown_seconds: float = Field(
+        30, description="pause between downloads for unknown keys", examples=[30], ge=1
+    )
+    jwks_timeout_seconds: float = Field(
+        3, description="time for one download of the keys", examples=[3], gt=0, le=60
+    )
+
+    log_format: Literal["json", "text"] = Field(
+        "json", description="one JSON object a line, or text", examples=["json"]
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="the least level that is logged", examples=["INFO"]
+    )
+
+    @field_validator("cognito_allowed_client_ids", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part for part in (part.strip() for part in value.split(",")) if part)
+
+    @field_validator("aws_user_pool_id")
+    @classmethod
+    def _is_pool_id(cls, value: str) -> str:
+        UserPool.parse(value)
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        try:
+            url = make_url(value.get_secret_value())
+        except ArgumentError:
+            raise ValueError("not a database URL") from None
+        if url.get_backend_name() not in {"postgresql", "postgres", "sqlite"}:
+            raise ValueError("only postgresql:// and sqlite:// are supported")
+        return value
+
+    @model_validator(mode="after")
+    def _agree_with_each_other(self) -> Self:
+        faults = []
+        if self.user_pool.region != self.aws_region:
+            faults.append(
+                f"AWS_REGION is {self.aws_region}, but AWS_USER_POOL_ID belongs to "
+                f"{self.user_pool.region}: set both for the same pool"
+            )
+        rds = ("rds_hostname", "rds_db_name", "rds_username", "rds_password")
+        missing = [name.upper() for name in rds if getattr(self, name) is None]
+        if not self.database_url and 0 < len(missing) < len(rds):
+            faults.append(
+                f"RDS_* is incomplete: set {', '.join(missing)} too, or DATABASE_URL instead of all"
+            )
+        if self.jwks_max_age_seconds < self.jwks_refresh_seconds:
+            faults.append("JWKS_MAX_AGE_SECONDS is less than JWKS_REFRESH_SECONDS: make it greater")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @property
+    def user_pool(self) -> UserPool:
+        """The pool whose tokens are accepted."""
+        return UserPool.parse(
+            self.aws_user_pool_id, issuer=self.cognito_issuer, jwks_uri=self.cognito_jwks_uri
+        )
+
+    @property
+    def client_ids(self) -> frozenset[str]:
+        """All app clients whose tokens are accepted."""
+        return frozenset({self.aws_cognito_app_client_id, *self.cognito_allowed_client_ids})
+
+    @property
+    def sqlalchemy_url(self) -> URL | None:
+        """The database of DATABASE_URL or RDS_*; None means SQLite in the instance folder."""
+        if self.database_url:
+            url = make_url(self.database_url.get_secret_value())
+            return url if url.get_backend_name() == "sqlite" else url.set(drivername=_POSTGRES)
+        if self.rds_hostname and self.rds_password:
+            return URL.create(
+                _POSTGRES,
+                username=self.rds_username,
+                password=self.rds_password.get_secret_value(),
+                host=self.rds_hostname,
+                port=self.rds_port,
+                database=self.rds_db_name,
+            )
+        return None
+
+
+class EmulatorSwitch(BaseSettings):
+    """Whether to start the emulator; read first, since it answers for the pool settings."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    cognito_emulator: str = "off"
+
+
+def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the environment; `overrides`, a mapping of the same names, wins over it.
+
+    Raises SettingsError with all faults at once; it never shows a value that may be secret.
+    """
+    known = {name.upper(): name for name in Settings.model_fields}
+    unknown = [name for name in overrides or {} if name not in known]
+    values = {known[name]: value for name, value in (overrides or {}).items() if name in known}
+    faults = [f"{name} is no setting of this service: see docs/settings.md" for name in unknown]
+    settings = None
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        for fault in error.errors(include_input=False, include_url=False, include_context=False):
+            faults += _sentences(str(fault["loc"][0]) if fault["loc"] else None, fault)
+    if settings is None or faults:
+        lines = "\n".join(f"  - {fault}" for fault in faults)
+        raise SettingsError(f"The service cannot start with these settings:\n{lines}")
+    return settings
+
+
+def _sentences(name: str | None, fault: Mapping[str, Any]) -> list[str]:
+    """Say what is wrong with one setting, and what to set instead."""
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if name is None:  # settings that contradict each other, told one a line
+        return message.splitlines()
+    field = Settings.model_fields[name]
+    example = f", for example {name.upper()}={field.examples[0]}" if field.examples else ""
+    if fault["type"] == "missing":
+        return [f"{name.upper()} is not set: {field.description}{example}"]
+    return [f"{name.upper()} is wrong ({message}): {field.description}{example}"]

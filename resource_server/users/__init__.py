@@ -1,0 +1,1 @@
+"""Accounts: a projection of the user directory, keyed by `sub`; passwords are not stored here."""
