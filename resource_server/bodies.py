@@ -9,12 +9,23 @@ from typing import Any, NoReturn
 
 from flask import Request
 from flask.json.provider import DefaultJSONProvider
+from pydantic import BaseModel, ConfigDict
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from werkzeug.utils import cached_property
 
 MAX_BODY_BYTES = 64 * 1024
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+class Schema(BaseModel):
+    """Base of what clients send and get.
+
+    A model's own error never repeats what it was given: that may be a password or a token, and an
+    unforeseen error ends in the log.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True, from_attributes=True)
 
 
 class StrictJSONProvider(DefaultJSONProvider):

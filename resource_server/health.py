@@ -3,7 +3,7 @@
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from apiflask import APIBlueprint
-from flask import current_app, jsonify
+from flask import current_app
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -30,18 +30,14 @@ def readyz() -> ResponseReturnValue:
     if not services().verifier.keys.ready():
         missing.append("keys")
     if missing:
-        response = jsonify({"status": "not ready", "missing": missing})
-        response.status_code = 503
-        response.headers["Retry-After"] = "1"
-        return response
+        return {"status": "not ready", "missing": missing}, 503, {"Retry-After": "1"}
     return {"status": "ready"}
 
 
 def _missing_in_database() -> list[str]:
     directory = current_app.extensions["migrate"].directory
     try:
-        with db.engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_heads()
+        found = MigrationContext.configure(db.session.connection()).get_current_heads()
     except SQLAlchemyError:
         return ["database"]
     return [] if set(found) == set(ScriptDirectory(directory).get_heads()) else ["migrations"]

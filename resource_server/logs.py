@@ -22,8 +22,9 @@ def configure(*, style: Literal["json", "text"], level: str) -> None:
     logger = logging.getLogger(_LOGGER)
     logger.setLevel(level)
     for name in _TALKATIVE:
-        if logging.getLogger(name).getEffectiveLevel() < logging.INFO:
-            logging.getLogger(name).setLevel(logging.INFO)
+        # Set on the logger itself: raising the root's verbosity later must not wake them.
+        if logging.getLogger(name).level < logging.WARNING:
+            logging.getLogger(name).setLevel(logging.WARNING)
     if not has_level_handler(logger):
         handler = logging.StreamHandler()
         handler.setFormatter(JSONFormatter() if style == "json" else logging.Formatter(_TEXT))

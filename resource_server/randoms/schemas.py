@@ -2,7 +2,9 @@
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic import Field, StrictInt, model_validator
+
+from resource_server.bodies import Schema
 
 MAX_ID = 2**63 - 1  # BIGINT
 
@@ -11,7 +13,7 @@ MAX_ID = 2**63 - 1  # BIGINT
 Bound = Annotated[StrictInt, Field(ge=-(2**53 - 1), le=2**53 - 1)]
 
 
-class RandomIn(BaseModel):
+class RandomIn(Schema):
     """The bounds to draw between, both included."""
 
     min_value: Bound
@@ -24,14 +26,14 @@ class RandomIn(BaseModel):
         return self
 
 
-class RandomPatch(BaseModel):
+class RandomPatch(Schema):
     """New bounds; what is left out, or null, stays. The number is drawn anew."""
 
     min_value: Bound | None = None
     max_value: Bound | None = None
 
 
-class PageQuery(BaseModel):
+class PageQuery(Schema):
     """Which part of the list; `after` is an id and does not slow down with depth."""
 
     limit: Annotated[int, Field(ge=1, le=100)] = 100
@@ -39,10 +41,8 @@ class PageQuery(BaseModel):
     after: Annotated[int, Field(ge=0, le=MAX_ID)] | None = None
 
 
-class RandomOut(BaseModel):
+class RandomOut(Schema):
     """A random number."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     id: int
     num: int

@@ -2,16 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr
+from pydantic import EmailStr, Field, Secret
 
-# The characters that Cognito allows in a user name (API reference, SignUp).
-Username = Annotated[
-    str, Field(min_length=1, max_length=50, pattern=r"^[\p{L}\p{M}\p{S}\p{N}\p{P}]+$")
-]
-Password = Annotated[SecretStr, Field(min_length=1, max_length=256)]
+from resource_server.bodies import Schema
+
+# The characters that Cognito allows in a user name (API reference, SignUp): none is blank.
+_NAME = r"^[\p{L}\p{M}\p{S}\p{N}\p{P}]+$"
+Username = Annotated[str, Field(min_length=1, max_length=50, pattern=_NAME)]
+Password = Secret[Annotated[str, Field(min_length=1, max_length=256)]]
 
 
-class SignUpIn(BaseModel):
+class SignUpIn(Schema):
     """A new account."""
 
     username: Username
@@ -19,42 +20,42 @@ class SignUpIn(BaseModel):
     password: Password
 
 
-class VerifyIn(BaseModel):
+class VerifyIn(Schema):
     """The code that was sent to the account's e-mail address."""
 
     username: Username
-    confirmation_code: Annotated[str, Field(pattern=r"^\S{1,2048}$")]
+    confirmation_code: Annotated[str, Field(max_length=2048, pattern=_NAME)]
 
 
-class ResendIn(BaseModel):
+class ResendIn(Schema):
     """The account that needs a new code."""
 
     username: Username
 
 
-class LoginForm(BaseModel):
+class LoginForm(Schema):
     """The OAuth 2 password grant (RFC 6749 §4.3.2), as a form."""
 
     grant_type: Literal["password"] = "password"
-    # A user may sign in with an alias, so with an e-mail address or a phone number, too.
-    username: Annotated[str, Field(min_length=1, max_length=320)]
+    # Longer than a name at sign-up: a user may sign in with an alias, an e-mail address for one.
+    username: Annotated[str, Field(min_length=1, max_length=128, pattern=_NAME)]
     password: Password
 
 
-class MessageOut(BaseModel):
+class MessageOut(Schema):
     """It worked."""
 
     message: str
 
 
-class SignUpOut(BaseModel):
+class SignUpOut(Schema):
     """The account was made."""
 
     message: str
     sub: str
 
 
-class TokenOut(BaseModel):
+class TokenOut(Schema):
     """A token answer (RFC 6749 §5.1); `expires_in` is in seconds."""
 
     access_token: str
@@ -65,10 +66,8 @@ class TokenOut(BaseModel):
     scope: str
 
 
-class UserOut(BaseModel):
+class UserOut(Schema):
     """An account, as its owner sees it."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     id: int
     sub: str

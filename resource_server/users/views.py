@@ -3,7 +3,7 @@
 import logging
 
 from apiflask import APIBlueprint
-from flask import jsonify
+from flask import Response, make_response
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -40,7 +40,7 @@ def sign_up(new: SignUpIn) -> ResponseReturnValue:
     )
     if made.sub is None:
         message = "User created, but the code could not be sent: ask for a new one"
-        return jsonify({"message": message}), 202
+        return make_response({"message": message}, 202)
     try:
         accounts.add(db.session(), sub=made.sub, username=new.username, email=new.email)
     except SQLAlchemyError as error:
@@ -72,22 +72,22 @@ def resend_confirmation_code(account: ResendIn) -> ResponseReturnValue:
 @token_endpoint
 @users.input(LoginForm, location="form", arg_name="form")
 @users.output(TokenOut)
-def log_in(form: LoginForm) -> ResponseReturnValue:
+def log_in(form: LoginForm) -> TokenOut | Response:
     """Sign in with the OAuth 2 password grant."""
     result = services().identity.authenticate(form.username, form.password.get_secret_value())
     if isinstance(result, Challenge):
         return _challenge(result)
-    scope = unverified_claims(result.access_token).get("scope", "")
-    return {
-        "access_token": result.access_token,
-        "expires_in": result.expires_in,
-        "refresh_token": result.refresh_token,
-        "id_token": result.id_token,
-        "scope": scope,
-    }
+    return TokenOut(
+        access_token=result.access_token,
+        expires_in=result.expires_in,
+        refresh_token=result.refresh_token,
+        id_token=result.id_token,
+        # Shown to the client, which just got the token from Cognito; nothing is decided by it.
+        scope=unverified_claims(result.access_token).get("scope", ""),
+    )
 
 
-def _challenge(challenge: Challenge) -> ResponseReturnValue:
+def _challenge(challenge: Challenge) -> Response:
     body = {
         "error": "challenge_required",
         "challenge": challenge.name,
@@ -95,7 +95,7 @@ def _challenge(challenge: Challenge) -> ResponseReturnValue:
         "parameters": dict(challenge.parameters),
         "detail": "The sign-in needs another step",
     }
-    return jsonify(body), 403
+    return make_response(body, 403)
 
 
 @users.post("/logout")

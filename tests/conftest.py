@@ -1,0 +1,274 @@
+"""Fixtures: Cognito on moto, a real PostgreSQL, an app, a user who can sign in.
+
+Their names are those of the application that this one ports. What is different: the decoder is not
+stubbed. Tokens are signed with the test pool's keys, and the app verifies them against a JWKS that
+`responses` serves.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import responses
+from apiflask import APIFlask
+from dotenv import dotenv_values
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from moto import mock_aws
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.orm import Session
+
+from resource_server import create_app
+from resource_server.emulator import gaps
+from resource_server.emulator.keys import PoolKeys
+from resource_server.extensions import db
+from resource_server.settings import Settings
+from resource_server.testing.pool import CognitoPool
+from resource_server.triggers import pre_token_generation
+from tests.postgres import DisposablePostgres
+
+REGION = "eu-west-2"
+PASSWORD = "Str0ng-passw0rd!"
+TRIGGER_ARN = f"arn:aws:lambda:{REGION}:123456789012:function:pre-token-generation"
+
+both_databases = pytest.mark.parametrize("database_url", ["postgresql", "sqlite"], indirect=True)
+"""Run a test on both databases: they give the same answers."""
+
+
+@dataclass(frozen=True)
+class MockCognito:
+    """A pool on moto, with the boto3 client that administrates it."""
+
+    client: Any
+    pool_id: str
+    client_id: str
+    client_secret: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What an app must be told to use this pool."""
+        return {
+            "AWS_REGION": REGION,
+            "AWS_USER_POOL_ID": self.pool_id,
+            "AWS_COGNITO_APP_CLIENT_ID": self.client_id,
+            "AWS_COGNITO_APP_CLIENT_SECRET": self.client_secret,
+        }
+
+
+@dataclass(frozen=True)
+class SignedUpUser:
+    """Somebody who can sign in."""
+
+    username: str
+    password: str
+    email: str
+    sub: str
+
+
+@pytest.fixture(autouse=True)
+def _push_request_context() -> None:
+    """Replace pytest-flask's: requests of one test would share its one context."""
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no setting of this machine reach a test."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def pool_keys() -> PoolKeys:
+    """Two real RSA key pairs, made once."""
+    return PoolKeys.generate()
+
+
+@pytest.fixture
+def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials that open nothing."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+
+
+@pytest.fixture
+def mock_cognito_client(aws_credentials: None, pool_keys: PoolKeys) -> Iterator[MockCognito]:
+    """A pool on moto whose trigger adds the scopes, and an app client with a secret."""
+    gaps.fill()
+    gaps.outbox.sent.clear()
+    gaps.register_trigger(TRIGGER_ARN, pre_token_generation.handler)
+    with mock_aws():
+        client = boto3.client("cognito-idp", region_name=REGION)
+        pool = client.create_user_pool(
+            PoolName="test",
+            AutoVerifiedAttributes=["email"],
+            LambdaConfig={
+                "PreTokenGenerationConfig": {"LambdaVersion": "V2_0", "LambdaArn": TRIGGER_ARN}
+            },
+        )["UserPool"]
+        app_client = client.create_user_pool_client(
+            UserPoolId=pool["Id"],
+            ClientName="test",
+            GenerateSecret=True,
+            ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
+        )["UserPoolClient"]
+        for moto_pool in gaps.pools():
+            gaps.set_keys(moto_pool, pool_keys)
+        yield MockCognito(
+            client=client,
+            pool_id=pool["Id"],
+            client_id=app_client["ClientId"],
+            client_secret=app_client["ClientSecret"],
+        )
+
+
+@pytest.fixture
+def cognito_pool(mock_cognito_client: MockCognito, pool_keys: PoolKeys) -> CognitoPool:
+    """The same pool, minting any token a test wants."""
+    return CognitoPool(mock_cognito_client.pool_id, mock_cognito_client.client_id, pool_keys)
+
+
+@pytest.fixture
+def jwks(cognito_pool: CognitoPool) -> Iterator[responses.RequestsMock]:
+    """The pool's JWKS, served by `responses`, which starts after moto lest moto's be served."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        mock.get(cognito_pool.jwks_uri, json=cognito_pool.jwks())
+        yield mock
+
+
+def _configured_postgres() -> str | None:
+    """Read TEST_DATABASE_URL or RDS_* from the environment or .env.test."""
+    found = dotenv_values(Path(__file__).parent.parent / ".env.test") | dict(os.environ)
+    if found.get("TEST_DATABASE_URL"):
+        return found["TEST_DATABASE_URL"]
+    if host := found.get("RDS_HOSTNAME"):
+        address = URL.create(
+            "postgresql+psycopg2",
+            username=found.get("RDS_USERNAME"),
+            password=found.get("RDS_PASSWORD"),
+            host=host,
+            port=int(found.get("RDS_PORT") or 5432),
+            database=found.get("RDS_DB_NAME"),
+        )
+        return address.render_as_string(hide_password=False)
+    return None
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL: the one that is configured, else a disposable one; migrated."""
+    if url := _configured_postgres():
+        _migrate(url)
+        yield url
+        return
+    with DisposablePostgres() as server:
+        _migrate(server.url)
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database to copy."""
+    file = tmp_path_factory.mktemp("sqlite") / "template.sqlite"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+def _migrate(url: str) -> None:
+    app = create_app(
+        {
+            "AWS_REGION": REGION,
+            "AWS_USER_POOL_ID": f"{REGION}_Migration",
+            "AWS_COGNITO_APP_CLIENT_ID": "migration",
+            "DATABASE_URL": url,
+        }
+    )
+    with app.app_context():
+        upgrade()
+        db.engine.dispose()
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The database of a test: PostgreSQL, or SQLite where the test asks for both."""
+    if getattr(request, "param", "postgresql") == "sqlite":
+        template = request.getfixturevalue("sqlite_template")
+        return f"sqlite:///{shutil.copy(template, tmp_path / 'test.sqlite')}"
+    url = request.getfixturevalue("postgres_url")
+    assert isinstance(url, str)
+    return url
+
+
+@pytest.fixture
+def app(
+    mock_cognito_client: MockCognito, jwks: responses.RequestsMock, database_url: str
+) -> Iterator[APIFlask]:
+    """An app on the test pool; what it writes is rolled back after the test."""
+    app = create_app({**mock_cognito_client.settings, "DATABASE_URL": database_url})
+    with app.app_context():
+        engines: dict[str | None, Engine | Connection] = db.engines  # type: ignore[assignment]
+        engine = db.engine
+    with engine.connect() as connection, connection.begin() as transaction:
+        # Sessions join the savepoint: their commits release it, and nothing outlives the test.
+        connection.begin_nested()
+        engines[None] = connection
+        yield app
+        transaction.rollback()
+    engines[None] = engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(app: APIFlask) -> Iterator[Session]:
+    """The database as the app sees it, beside the app's own sessions."""
+    with app.app_context():
+        connection = db.engine
+    with Session(bind=connection) as session:
+        yield session
+
+
+@pytest.fixture
+def user(mock_cognito_client: MockCognito) -> SignedUpUser:
+    """Somebody who signed up and was confirmed."""
+    return sign_up_user(mock_cognito_client, "test_user")
+
+
+def sign_up_user(cognito: MockCognito, username: str) -> SignedUpUser:
+    """Make a confirmed user on moto."""
+    email = f"{username}@example.com"
+    created = cognito.client.admin_create_user(
+        UserPoolId=cognito.pool_id,
+        Username=username,
+        UserAttributes=[
+            {"Name": "email", "Value": email},
+            {"Name": "email_verified", "Value": "true"},
+        ],
+        MessageAction="SUPPRESS",
+    )["User"]
+    cognito.client.admin_set_user_password(
+        UserPoolId=cognito.pool_id, Username=username, Password=PASSWORD, Permanent=True
+    )
+    attributes = {entry["Name"]: entry["Value"] for entry in created["Attributes"]}
+    return SignedUpUser(username, PASSWORD, email, attributes["sub"])
+
+
+@pytest.fixture
+def token(client: FlaskClient, user: SignedUpUser) -> str:
+    """The user's access token, from a sign-in in which the trigger ran."""
+    answer = client.post(
+        "/users/login", data={"username": user.username, "password": user.password}
+    )
+    assert answer.status_code == 200, answer.json
+    access_token = answer.json["access_token"]
+    assert isinstance(access_token, str)
+    return access_token
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that presents a token."""
+    return {"Authorization": f"Bearer {token}"}

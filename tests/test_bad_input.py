@@ -1,0 +1,211 @@
+"""Whatever a client sends, the answer is http.md's: never a 500, no HTML, no password echoed."""
+
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from resource_server.testing.pool import CognitoPool
+from tests.conftest import bearer
+
+SECRET = "hunter2-hunter2"
+FORM = "application/x-www-form-urlencoded"
+SIGN_UP = {"username": "ada", "email": "ada@example.com", "password": SECRET}
+
+
+@pytest.fixture
+def ada(cognito_pool: CognitoPool) -> dict[str, str]:
+    """Ada's credentials."""
+    return bearer(cognito_pool.access_token(scope="me randoms"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [2**53, -(2**53), 10**400, True, False, 1.0, 1.5, "1", None, [], {}, [1]],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_bound_is_an_integer_within_reach(
+    client: FlaskClient, ada: dict[str, str], value: object
+) -> None:
+    """No boolean, float, text or integer that JavaScript would read as another one."""
+    body = {"min_value": value, "max_value": 5}
+    refused = client.post("/randoms", headers=ada, json=body)
+    assert refused.status_code == 422
+    [fault] = refused.json["detail"]
+    assert fault["loc"] == ["body", "min_value"]
+    assert set(fault) == {"loc", "msg", "type"}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b'{"min_value": 1, "max_value": 2}', "text/plain", 415),
+        (b'{"min_value": 1, "max_value": 2}', "", 415),
+        (b"min_value=1&max_value=2", "application/x-www-form-urlencoded", 415),
+        (b'{"min_value": 1, "max_value": 2', "application/json", 400),
+        (b'{"min_value": 1, "max_value": 2}}', "application/json", 400),
+        (b"not json", "application/json", 400),
+        (b'{"min_value": NaN, "max_value": 2}', "application/json", 400),
+        (b'{"min_value": -Infinity, "max_value": 2}', "application/json", 400),
+        (b'{"min_value": 1, "min_value": 1, "max_value": 2}', "application/json", 400),
+        (b'{"min_value": "\xff", "max_value": 2}', "application/json", 400),
+        ('{"min_value": 1, "max_value": 2}'.encode("utf-16"), "application/json", 400),
+        (b'\xef\xbb\xbf{"min_value": 1, "max_value": 2}', "application/json", 400),
+        (b"[" * 20_000, "application/json", 400),
+        (b"1" * 5_000, "application/json", 400),
+        (b" " * (64 * 1024 + 1), "application/json", 413),
+        (b"x" * 10 * 1024 * 1024, "application/json", 413),
+        (b"[]", "application/json", 422),
+        (b"null", "application/json", 422),
+        (b'"text"', "application/json", 422),
+        (b"{}", "application/json", 422),
+        (b"", "application/json", 422),
+        (b"", "", 422),
+        (b'{"min_value": 2, "max_value": 1}', "application/json", 422),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_bodies_are_read_strictly(
+    client: FlaskClient, ada: dict[str, str], body: bytes, content_type: str, status: int
+) -> None:
+    """Each kind of bad body has its status, and a JSON answer with a sentence."""
+    refused = client.post("/randoms", headers=ada, data=body, content_type=content_type)
+    assert refused.status_code == status
+    assert refused.mimetype == "application/json"
+    assert refused.json["detail"]
+
+
+def test_json_with_a_charset_and_unknown_fields_is_fine(
+    client: FlaskClient, ada: dict[str, str]
+) -> None:
+    """Unknown fields are ignored, so that clients may be newer than the service."""
+    body = json.dumps({"min_value": 1, "max_value": 1, "colour": "red", "num": 9})
+    drawn = client.post(
+        "/randoms", headers=ada, data=body, content_type="application/json; charset=utf-8"
+    )
+    assert drawn.status_code == 201
+    assert drawn.json["num"] == 1
+
+
+def test_a_stranger_is_refused_before_their_body_is_read(client: FlaskClient) -> None:
+    """No token: 401, however bad the body."""
+    refused = client.post("/randoms", data=b"x" * 10 * 1024 * 1024, content_type="text/plain")
+    assert refused.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"username": ""}, "username"),
+        ({"username": "a" * 51}, "username"),
+        ({"username": "a\x00b"}, "username"),
+        ({"username": "a b"}, "username"),
+        ({"username": "a\nb"}, "username"),
+        ({"username": "a\n"}, "username"),
+        ({"username": "\ud800"}, "username"),
+        ({"username": 7}, "username"),
+        ({"username": None}, "username"),
+        ({"email": "nobody"}, "email"),
+        ({"email": "a@b\x00.example"}, "email"),
+        ({"email": "a" * 400 + "@example.com"}, "email"),
+        ({"password": ""}, "password"),
+        ({"password": "x" * 257}, "password"),
+        ({"password": 12345678}, "password"),
+        ({"password": ["hunter2-hunter2"]}, "password"),
+        ({"password": "\ud800"}, "password"),
+    ],
+    ids=repr,
+)
+def test_sign_up_checks_each_field(client: FlaskClient, change: dict[str, Any], name: str) -> None:
+    """The fault is named; what was sent, a password above all, is not repeated."""
+    refused = client.post("/users/signup", json=SIGN_UP | change)
+    assert refused.status_code == 422
+    assert [fault["loc"] for fault in refused.json["detail"]] == [["body", name]]
+    assert SECRET not in refused.text
+
+
+@pytest.mark.parametrize(
+    "address", ["/users/signup", "/users/verify", "/users/resend_confirmation_code"]
+)
+def test_missing_fields_are_all_named(client: FlaskClient, address: str) -> None:
+    """An empty object gets the whole list."""
+    refused = client.post(address, json={})
+    assert refused.status_code == 422
+    assert {fault["type"] for fault in refused.json["detail"]} == {"missing"}
+    assert ["body", "username"] in [fault["loc"] for fault in refused.json["detail"]]
+
+
+@pytest.mark.parametrize("code", ["", " ", "12 34", "1" * 2049, "12\x0034", "1\n", 123456, None])
+def test_a_code_is_text_without_spaces(client: FlaskClient, code: object) -> None:
+    """Codes that Cognito's API cannot take are refused here."""
+    refused = client.post("/users/verify", json={"username": "ada", "confirmation_code": code})
+    assert refused.status_code == 422
+    assert refused.json["detail"][0]["loc"] == ["body", "confirmation_code"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (json.dumps(SIGN_UP).encode(), "application/json", 415),
+        (b"username=a&username=b&password=hunter2-hunter2", FORM, 400),
+        (b"password=hunter2-hunter2", FORM, 422),
+        (b"username=&password=hunter2-hunter2", FORM, 422),
+        (b"username=a&password=hunter2-hunter2&grant_type=implicit", FORM, 422),
+        (b"username=a&password=" + b"hunter2-hunter2" * 20, FORM, 422),
+        (b"username=%ff%00&password=hunter2-hunter2", FORM, 422),
+        (b"", "", 422),
+        (b"username=" + b"a" * 70_000, FORM, 413),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
+def test_login_speaks_oauth_about_bad_forms(
+    client: FlaskClient, body: bytes, content_type: str, status: int
+) -> None:
+    """Token endpoints add RFC 6749's error code, and repeat nothing."""
+    refused = client.post("/users/login", data=body, content_type=content_type)
+    assert refused.status_code == status
+    assert refused.json["error"] == "invalid_request"
+    assert refused.json["error_description"]
+    assert SECRET not in refused.text
+
+
+def test_other_methods_and_addresses(client: FlaskClient) -> None:
+    """404 and 405 are JSON; 405 tells what is allowed."""
+    nowhere = client.get("/no/such/place")
+    assert (nowhere.status_code, nowhere.json) == (404, {"detail": "Not found"})
+    wrong = client.put("/randoms")
+    assert (wrong.status_code, wrong.json) == (405, {"detail": "Method not allowed"})
+    assert {"GET", "POST"} <= set(wrong.headers["Allow"].split(", "))
+    assert client.get("/users//me").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "Basic YTpi", "bearer", "Token abc", "Negotiate x"],
+)
+def test_other_schemes_are_no_credentials(client: FlaskClient, header: str) -> None:
+    """No bearer token, no error code in the challenge (RFC 6750 section 3.1)."""
+    refused = client.get("/randoms", headers={"Authorization": header})
+    assert refused.status_code == 401
+    assert refused.json == {"detail": "Not authenticated"}
+    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="resource_server"'
+
+
+def test_tokens_elsewhere_are_not_looked_at(client: FlaskClient, cognito_pool: CognitoPool) -> None:
+    """A token in a query string, form or cookie does not count (RFC 9700 section 4.3.2)."""
+    token = cognito_pool.access_token(scope="me randoms")
+    client.set_cookie("access_token", token)
+    in_query = client.get(f"/randoms?access_token={token}")
+    in_form = client.post("/randoms", data={"access_token": token})
+    assert (in_query.status_code, in_form.status_code) == (401, 401)
+
+
+def test_two_authorization_headers_are_refused(
+    client: FlaskClient, cognito_pool: CognitoPool
+) -> None:
+    """Servers hand them over joined by a comma, which no token contains."""
+    token = cognito_pool.access_token(scope="me randoms")
+    refused = client.get("/randoms", headers={"Authorization": f"Bearer {token}, Bearer {token}"})
+    assert refused.status_code == 401
+    assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]

