@@ -1,7 +1,9 @@
 """What holds for every route, read off the app's own map."""
 
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from apiflask import APIFlask
@@ -158,3 +160,17 @@ def test_no_secret_in_any_log_record(
     secrets = [PASSWORD, code, mock_cognito_client.client_secret]
     secrets += [tokens[name] for name in ("access_token", "id_token", "refresh_token")]
     assert not [secret for secret in secrets if secret in text]
+
+
+def test_every_route_is_documented(app: APIFlask) -> None:
+    """docs/http.md has a row for each route, with its scopes, and none for routes that are gone."""
+    text = (Path(__file__).parent.parent / "docs" / "http.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([A-Z]+ /\S*)` \| ([^|]*) \|", text, flags=re.MULTILINE))
+    routes = {}
+    for method, address, endpoint in _routes(app):
+        requirement = scope_requirement(app.view_functions[endpoint])
+        needs = ""
+        if requirement is not None:
+            needs = f"`{' '.join(requirement.scopes)}`" if requirement.scopes else "any token"
+        routes[f"{method} {address}".replace("/1", "/{id}")] = needs
+    assert {name: needs.strip() for name, needs in rows.items()} == routes

