@@ -165,7 +165,7 @@ def test_no_secret_in_any_log_record(
 def test_every_route_is_documented(app: APIFlask) -> None:
     """docs/http.md has a row for each route, with its scopes, and none for routes that are gone."""
     text = (Path(__file__).parent.parent / "docs" / "http.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `([A-Z]+ /\S*)` \| ([^|]*) \|", text, flags=re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([A-Z]+ /\S*)` \|\s+([^|]*)\|", text, flags=re.MULTILINE))
     routes = {}
     for method, address, endpoint in _routes(app):
         requirement = scope_requirement(app.view_functions[endpoint])
