@@ -109,6 +109,7 @@ class DisposablePostgres:
     def _launch(self, directory: Path, bindir: Path) -> None:
         data = directory / "data"  # holds the socket too: PostgreSQL insists on mode 0700 for it
         data.mkdir(mode=0o700)
+        (directory / "log").touch(mode=0o600)
         if user := _server_user():
             directory.chmod(0o711)  # to pass through, not to look into
             os.chown(data, user.pw_uid, user.pw_gid)
