@@ -13,11 +13,11 @@ help:  ## Show this list
 
 install: $(STAMP)  ## Make .venv and install the locked dependencies (once)
 
+# The lock is complete: with --no-deps pip takes it as it is, and looks for nothing newer beside it.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	# The lock is complete: with --no-deps pip takes it as it is, and looks for nothing newer.
 	$(PIP) install --require-hashes --no-deps --requirement requirements.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	$(PIP) check

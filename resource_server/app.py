@@ -12,13 +12,15 @@ from flask_migrate import upgrade
 from sqlalchemy import event
 
 from resource_server import bodies, health, logs, problems
+from resource_server.auth import ResourceServer
 from resource_server.emulator import embedded
 from resource_server.extensions import db, migrate
 from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
 from resource_server.randoms.views import randoms
+from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.services import Services
 from resource_server.settings import EmulatorSwitch, Settings, load_settings
-from resource_server.tokens import CognitoVerifier, KeyStore
+from resource_server.tokens import CognitoVerifier, DenyList, KeyStore, TrustedPool, UserPool
 from resource_server.users.views import users
 
 logger = logging.getLogger(__name__)
@@ -40,7 +42,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     logs.configure(style=settings.log_format, level=settings.log_level)
     _configure_flask(app, settings)
     _configure_database(app, settings)
-    _services(settings).attach(app.extensions)
+    made = _services(app, settings)
+    made.attach(app.extensions)
+    ResourceServer(app, made.verifier)
     problems.register(app)
     for blueprint in (health.health, users, randoms):
         app.register_blueprint(blueprint)
@@ -98,18 +102,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def _services(settings: Settings) -> Services:
-    pool, secret = settings.user_pool, settings.aws_cognito_app_client_secret
-    keys = KeyStore(
-        pool.jwks_uri,
-        timeout=settings.jwks_timeout_seconds,
-        cooldown=settings.jwks_cooldown_seconds,
-        refresh=settings.jwks_refresh_seconds,
-        max_age=settings.jwks_max_age_seconds,
-    )
-    verifier = CognitoVerifier(
-        pool, client_ids=settings.client_ids, keys=keys, leeway=settings.jwt_leeway_seconds
-    )
+def _services(app: APIFlask, settings: Settings) -> Services:
+    with app.app_context():
+        revocations = DenyListSnapshot(db.engine.begin, poll=settings.revocation_poll_seconds)
+    secret = settings.aws_cognito_app_client_secret
     identity = CognitoIdentityProvider(
         cognito_client(
             settings.aws_region, endpoint_url=settings.aws_endpoint_url_cognito_identity_provider
@@ -117,7 +113,38 @@ def _services(settings: Settings) -> Services:
         client_id=settings.aws_cognito_app_client_id,
         client_secret=secret.get_secret_value() if secret else None,
     )
-    return Services(settings=settings, verifier=verifier, identity=identity)
+    return Services(
+        settings=settings,
+        verifier=_verifier(settings, revocations),
+        revocations=revocations,
+        identity=identity,
+    )
+
+
+def _verifier(settings: Settings, deny_list: DenyList) -> CognitoVerifier:
+    def keys(pool: UserPool) -> KeyStore:
+        return KeyStore(
+            pool.jwks_uri,
+            timeout=settings.jwks_timeout_seconds,
+            cooldown=settings.jwks_cooldown_seconds,
+            refresh=settings.jwks_refresh_seconds,
+            max_age=settings.jwks_max_age_seconds,
+        )
+
+    further = [
+        TrustedPool(pool, client_ids=client_ids, keys=keys(pool))
+        for pool_id, client_ids in settings.cognito_trusted_pools
+        for pool in [UserPool.parse(pool_id)]
+    ]
+    return CognitoVerifier(
+        settings.user_pool,
+        client_ids=settings.client_ids,
+        keys=keys(settings.user_pool),
+        also_trust=further,
+        deny_list=deny_list,
+        leeway=settings.jwt_leeway_seconds,
+        cache_size=settings.token_cache_size,
+    )
 
 
 def _finish(response: Response) -> Response:

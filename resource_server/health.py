@@ -27,7 +27,7 @@ def readyz() -> ResponseReturnValue:
     warms it up before the first user comes.
     """
     missing = _missing_in_database()
-    if not services().verifier.keys.ready():
+    if not services().verifier.ready():
         missing.append("keys")
     if missing:
         return {"status": "not ready", "missing": missing}, 503, {"Retry-After": "1"}

@@ -16,13 +16,13 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
+from resource_server.auth import challenge
 from resource_server.identity import errors as identity
 
 logger = logging.getLogger(__name__)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-REALM = "resource_server"
 _UNAUTHORIZED, _SERVER_ERROR = 401, 500
 
 
@@ -93,10 +93,10 @@ def _rendered(status: int, detail: object, error: str) -> Response:
     response.status_code = status
     if status == _UNAUTHORIZED:
         # RFC 9110 §15.5.2 wants a challenge with every 401.
-        code = (
-            f', error="{error}", error_description="{detail}"' if error == "invalid_token" else ""
-        )
-        response.headers["WWW-Authenticate"] = f'Bearer realm="{REALM}"{code}'
+        attributes = {}
+        if error == "invalid_token":
+            attributes = {"error": error, "error_description": str(detail)}
+        response.headers["WWW-Authenticate"] = challenge(**attributes)
     return response
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flask import current_app
 
 from resource_server.identity.provider import IdentityProvider
+from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.settings import Settings
 from resource_server.tokens import CognitoVerifier
 
@@ -17,6 +18,7 @@ class Services:
 
     settings: Settings
     verifier: CognitoVerifier
+    revocations: DenyListSnapshot
     identity: IdentityProvider
 
     def attach(self, extensions: dict[str, object]) -> None:

@@ -64,6 +64,11 @@ class Settings(BaseSettings):
         description="further app clients whose tokens are accepted, comma separated",
         examples=["1h57kf5cpq17m0eml12EXAMPLE,7lhlkkfbfb4q5kpp90urffao"],
     )
+    cognito_trusted_pools: Annotated[tuple[tuple[str, frozenset[str]], ...], NoDecode] = Field(
+        (),
+        description="further pools and their app clients, pool=client|client, comma separated",
+        examples=["eu-west-1_AbCdEf123=1h57kf5cpq17m0eml12EXAMPLE|7lhlkkfbfb4q5kpp90urffao"],
+    )
     cognito_issuer: str | None = Field(
         None, description="the `iss` to expect, for emulators", examples=["http://127.0.0.1:5001/x"]
     )
@@ -99,6 +104,13 @@ class Settings(BaseSettings):
         3, description="time for one download of the keys", examples=[3], gt=0, le=60
     )
 
+    token_cache_size: int = Field(
+        10_000, description="verified tokens remembered, 0 for none", examples=[10_000], ge=0
+    )
+    revocation_poll_seconds: float = Field(
+        2, description="how old the view of the deny list may be", examples=[2], gt=0, le=60
+    )
+
     log_format: Literal["json", "text"] = Field(
         "json", description="one JSON object a line, or text", examples=["json"]
     )
@@ -112,6 +124,21 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part for part in (part.strip() for part in value.split(",")) if part)
+
+    @field_validator("cognito_trusted_pools", mode="before")
+    @classmethod
+    def _read_trusted_pools(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pools = []
+        for entry in filter(None, (part.strip() for part in value.split(","))):
+            pool_id, _, clients = entry.partition("=")
+            client_ids = frozenset(filter(None, (client.strip() for client in clients.split("|"))))
+            if not client_ids:
+                raise ValueError("each pool needs its app clients")
+            UserPool.parse(pool_id.strip())
+            pools.append((pool_id.strip(), client_ids))
+        return tuple(pools)
 
     @field_validator("aws_user_pool_id")
     @classmethod
@@ -145,6 +172,12 @@ class Settings(BaseSettings):
         if not self.database_url and 0 < len(missing) < len(rds):
             faults.append(
                 f"RDS_* is incomplete: set {', '.join(missing)} too, or DATABASE_URL instead of all"
+            )
+        pools = [self.aws_user_pool_id, *(pool_id for pool_id, _ in self.cognito_trusted_pools)]
+        if len(set(pools)) < len(pools):
+            faults.append(
+                "COGNITO_TRUSTED_POOLS names a pool twice, or the one of AWS_USER_POOL_ID: give "
+                "all clients of a pool at once, or in COGNITO_ALLOWED_CLIENT_IDS"
             )
         if self.jwks_max_age_seconds < self.jwks_refresh_seconds:
             faults.append("JWKS_MAX_AGE_SECONDS is less than JWKS_REFRESH_SECONDS: make it greater")

@@ -8,6 +8,7 @@ stubbed. Tokens are signed with the test pool's keys, and the app verifies them 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from resource_server import create_app
 from resource_server.emulator import gaps
 from resource_server.emulator.keys import PoolKeys
 from resource_server.extensions import db
+from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.settings import Settings
 from resource_server.testing.pool import CognitoPool
 from resource_server.triggers import pre_token_generation
@@ -35,6 +37,9 @@ from tests.postgres import DisposablePostgres
 REGION = "eu-west-2"
 PASSWORD = "Str0ng-passw0rd!"
 TRIGGER_ARN = f"arn:aws:lambda:{REGION}:123456789012:function:pre-token-generation"
+
+CHALLENGE = 'Bearer realm="resource_server"'
+METADATA = 'resource_metadata="http://localhost/.well-known/oauth-protected-resource"'
 
 both_databases = pytest.mark.parametrize("database_url", ["postgresql", "sqlite"], indirect=True)
 """Run a test on both databases: they give the same answers."""
@@ -88,19 +93,20 @@ def pool_keys() -> PoolKeys:
     return PoolKeys.generate()
 
 
-@pytest.fixture
-def aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session")
+def aws_credentials() -> Iterator[None]:
     """Credentials that open nothing."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            monkeypatch.setenv(name, "testing")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+        yield
 
 
-@pytest.fixture
-def mock_cognito_client(aws_credentials: None, pool_keys: PoolKeys) -> Iterator[MockCognito]:
-    """A pool on moto whose trigger adds the scopes, and an app client with a secret."""
+@pytest.fixture(scope="session")
+def _moto(aws_credentials: None, pool_keys: PoolKeys) -> Iterator[MockCognito]:
+    """A pool on moto whose trigger adds the scopes, and an app client with a secret; made once."""
     gaps.fill()
-    gaps.outbox.sent.clear()
     gaps.register_trigger(TRIGGER_ARN, pre_token_generation.handler)
     with mock_aws():
         client = boto3.client("cognito-idp", region_name=REGION)
@@ -125,6 +131,21 @@ def mock_cognito_client(aws_credentials: None, pool_keys: PoolKeys) -> Iterator[
             client_id=app_client["ClientId"],
             client_secret=app_client["ClientSecret"],
         )
+
+
+@pytest.fixture
+def mock_cognito_client(_moto: MockCognito) -> Iterator[MockCognito]:
+    """The pool on moto, without users; whatever a test does to it is undone."""
+    gaps.outbox.sent.clear()
+    [own] = [pool for pool in gaps.pools() if pool.id == _moto.pool_id]
+    config = dict(own.extended_config)
+    yield _moto
+    for pool in list(gaps.pools()):
+        if pool is not own:
+            del pool.backend.user_pools[pool.id]
+    for kept in (own.users, own.groups, own.refresh_tokens, own.access_tokens):
+        kept.clear()
+    own.extended_config = config
 
 
 @pytest.fixture
@@ -217,10 +238,23 @@ def app(
         # Sessions join the savepoint: their commits release it, and nothing outlives the test.
         connection.begin_nested()
         engines[None] = connection
+        _join(app.extensions["resource_server"].revocations, connection)
         yield app
         transaction.rollback()
     engines[None] = engine
     engine.dispose()
+
+
+def _join(deny_list: DenyListSnapshot, connection: Connection) -> None:
+    """Let an app's deny list take part in the test's transaction, so in the test's own thread."""
+
+    @contextmanager
+    def nested() -> Iterator[Connection]:
+        with connection.begin_nested():
+            yield connection
+
+    deny_list._connect = nested
+    deny_list._flight._spawn = lambda run: run()
 
 
 @pytest.fixture

@@ -122,12 +122,15 @@ def test_a_change_that_lost_a_race_begins_anew(app: APIFlask, session: Session) 
 
 
 def test_two_apps_do_not_share_anything(
-    app: APIFlask, mock_cognito_client: MockCognito, cognito_pool: CognitoPool
+    app: APIFlask,
+    mock_cognito_client: MockCognito,
+    cognito_pool: CognitoPool,
+    sqlite_template: Path,
 ) -> None:
     """Each app accepts its own client's tokens, whichever was made first."""
     other = create_app(
         {**mock_cognito_client.settings, "AWS_COGNITO_APP_CLIENT_ID": "another"}
-        | {"DATABASE_URL": "sqlite://"}
+        | {"DATABASE_URL": f"sqlite:///{sqlite_template}"}
     )
     mine, theirs = cognito_pool.access_token(), cognito_pool.access_token(client_id="another")
 

@@ -16,13 +16,11 @@ LEVELS = [
     ["randoms"],
     ["users"],
     ["health"],
-    ["auth"],
     ["services", "problems"],
-    ["settings", "testing"],
+    ["auth", "settings", "revocations", "testing"],
     ["emulator"],
     ["identity", "tokens", "extensions", "logs", "bodies", "triggers"],
 ]
-# auth answers in the same words as problems, and services are what an app is made of.
 HEIGHT = {room: -height for height, rooms in enumerate(LEVELS) for room in rooms}
 
 # Foreign packages that only these places may import.

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from resource_server.testing.pool import CognitoPool
-from tests.conftest import bearer
+from tests.conftest import CHALLENGE, METADATA, bearer
 
 SECRET = "hunter2-hunter2"
 FORM = "application/x-www-form-urlencoded"
@@ -189,7 +189,7 @@ def test_other_schemes_are_no_credentials(client: FlaskClient, header: str) -> N
     refused = client.get("/randoms", headers={"Authorization": header})
     assert refused.status_code == 401
     assert refused.json == {"detail": "Not authenticated"}
-    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="resource_server"'
+    assert refused.headers["WWW-Authenticate"] == f"{CHALLENGE}, {METADATA}"
 
 
 def test_tokens_elsewhere_are_not_looked_at(client: FlaskClient, cognito_pool: CognitoPool) -> None:

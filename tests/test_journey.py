@@ -4,7 +4,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from resource_server.emulator import gaps
-from tests.conftest import PASSWORD, MockCognito, bearer, both_databases
+from tests.conftest import CHALLENGE, METADATA, PASSWORD, MockCognito, bearer, both_databases
 
 
 @both_databases
@@ -64,8 +64,8 @@ def test_scopes_decide(client: FlaskClient, mock_cognito_client: MockCognito, to
     refused = client.get("/randoms", headers=bearer(poor.json["access_token"]))
     assert refused.status_code == 403
     assert refused.headers["WWW-Authenticate"] == (
-        'Bearer realm="resource_server", error="insufficient_scope", '
-        'error_description="Not enough permissions", scope="me randoms"'
+        f'{CHALLENGE}, error="insufficient_scope", error_description="Not enough permissions", '
+        f'scope="me randoms", {METADATA}'
     )
 
 

@@ -11,14 +11,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from resource_server.auth import scope_requirement
+from resource_server.auth import token_requirement
 from resource_server.emulator import gaps
 from resource_server.testing.pool import CognitoPool
 from resource_server.users.models import User
-from tests.conftest import PASSWORD, MockCognito, bearer
+from tests.conftest import CHALLENGE, METADATA, PASSWORD, MockCognito, bearer
 
 PUBLIC = {
     "GET /",
+    "GET /.well-known/oauth-protected-resource",
     "GET /healthz",
     "GET /readyz",
     "POST /users/signup",
@@ -51,7 +52,7 @@ def test_every_route_needs_a_scope_or_is_public(app: APIFlask) -> None:
     for method, address, endpoint in _routes(app):
         name = f"{method} {address}"
         seen.add(name)
-        requirement = scope_requirement(app.view_functions[endpoint])
+        requirement = token_requirement(app.view_functions[endpoint])
         if name in PUBLIC:
             assert requirement is None, name
         else:
@@ -66,7 +67,7 @@ def test_every_protected_route_refuses_strangers(app: APIFlask, client: FlaskCli
         refused = client.open(address, method=method)
         assert refused.status_code == 401, address
         assert refused.json == {"detail": "Not authenticated"}
-        assert refused.headers["WWW-Authenticate"] == 'Bearer realm="resource_server"'
+        assert refused.headers["WWW-Authenticate"] == f"{CHALLENGE}, {METADATA}"
 
 
 def test_every_protected_route_refuses_a_forged_token(
@@ -79,8 +80,8 @@ def test_every_protected_route_refuses_a_forged_token(
         refused = client.open(address, method=method, headers=headers)
         assert refused.status_code == 401, address
         assert refused.headers["WWW-Authenticate"] == (
-            'Bearer realm="resource_server", error="invalid_token", '
-            f'error_description="{refused.json["detail"]}"'
+            f'{CHALLENGE}, error="invalid_token", error_description="{refused.json["detail"]}", '
+            f"{METADATA}"
         )
 
 
@@ -89,7 +90,7 @@ def test_every_scoped_route_refuses_a_token_without_its_scope(
 ) -> None:
     """With a good token that lacks any one of the scopes: 403, and a challenge naming them all."""
     for method, address, endpoint in _protected(app):
-        requirement = scope_requirement(app.view_functions[endpoint])
+        requirement = token_requirement(app.view_functions[endpoint])
         assert requirement is not None
         for missing in requirement.scopes:
             rest = " ".join(scope for scope in requirement.scopes if scope != missing)
@@ -111,7 +112,7 @@ def test_every_scoped_route_refuses_a_disabled_user(
 
     bodies = {"POST": {"min_value": 1, "max_value": 2}, "PATCH": {}}
     for method, address, endpoint in _protected(app):
-        requirement = scope_requirement(app.view_functions[endpoint])
+        requirement = token_requirement(app.view_functions[endpoint])
         if requirement is None or not requirement.scopes:
             continue
         refused = client.open(address, method=method, headers=headers, json=bodies.get(method))
@@ -168,7 +169,7 @@ def test_every_route_is_documented(app: APIFlask) -> None:
     rows = dict(re.findall(r"^\| `([A-Z]+ /\S*)` \|\s+([^|]*)\|", text, flags=re.MULTILINE))
     routes = {}
     for method, address, endpoint in _routes(app):
-        requirement = scope_requirement(app.view_functions[endpoint])
+        requirement = token_requirement(app.view_functions[endpoint])
         needs = ""
         if requirement is not None:
             needs = f"`{' '.join(requirement.scopes)}`" if requirement.scopes else "any token"

@@ -1,15 +1,22 @@
 """The seam between Authlib and the token core; Authlib is imported in this folder alone.
 
-`require_scope` guards a view, `current_principal` is the verified token behind the request.
+`ResourceServer` gives an app its verifier, `require_scope` guards a view, `current_principal` is
+the verified token behind the request. Nothing here needs the application, its settings or its
+database.
 """
 
-from resource_server.auth.principal import current_principal, presented_token
-from resource_server.auth.protector import ScopeRequirement, require_scope, scope_requirement
+from resource_server.auth.extension import ResourceServer, challenge
+from resource_server.auth.principal import current_principal, presented_token, principal_or_none
+from resource_server.auth.protector import require_scope, token_requirement
+from resource_server.auth.requirement import TokenRequirement
 
 __all__ = [
-    "ScopeRequirement",
+    "ResourceServer",
+    "TokenRequirement",
+    "challenge",
     "current_principal",
     "presented_token",
+    "principal_or_none",
     "require_scope",
-    "scope_requirement",
+    "token_requirement",
 ]

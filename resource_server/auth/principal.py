@@ -36,10 +36,16 @@ def presented_token() -> str:
     return cast("str", request.environ[_TOKEN])
 
 
-def _principal() -> AccessToken:
+def principal_or_none() -> AccessToken | None:
+    """Return the verified token of the current request; None for nobody (`optional=True`)."""
     principal = request.environ.get(_PRINCIPAL)
-    if not isinstance(principal, AccessToken):
-        raise RuntimeError("no verified token here: guard the view with @require_scope(...)")  # noqa: TRY004
+    return principal if isinstance(principal, AccessToken) else None
+
+
+def _principal() -> AccessToken:
+    principal = principal_or_none()
+    if principal is None:
+        raise RuntimeError("no verified token here: guard the view with @require_scope(...)")
     return principal
 
 

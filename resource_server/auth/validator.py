@@ -1,9 +1,20 @@
 """Authlib's bearer token validator, asking the token core of the current app."""
 
+import time
+from collections.abc import Sequence
+
+from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError, InvalidTokenError
 
-from resource_server.services import services
+from resource_server.auth.extension import guard
+from resource_server.auth.requirement import TokenRequirement
 from resource_server.tokens import AccessToken, InvalidToken
+
+
+class SignedInTooLongAgo(OAuth2Error):  # type: ignore[misc]  # Authlib is untyped
+    """The view wants a sign-in more recent than the token's (RFC 9470 §3)."""
+
+    error = "insufficient_user_authentication"
 
 
 class CognitoTokenValidator(BearerTokenValidator):  # type: ignore[misc]  # Authlib is untyped
@@ -16,17 +27,35 @@ class CognitoTokenValidator(BearerTokenValidator):  # type: ignore[misc]  # Auth
     def authenticate_token(self, token_string: str) -> AccessToken:
         """Verify the token's text.
 
-        Raises InvalidTokenError with a fixed description, or KeysUnavailable.
+        Raises InvalidTokenError with a fixed description, or a VerificationUnavailable.
         """
         try:
-            return services().verifier.verify(token_string)
+            return guard().verifier.verify(token_string)
         except InvalidToken as error:
             raise InvalidTokenError(error.description) from error
 
-    def validate_token(self, token: AccessToken, scopes: list[str] | None, request: object) -> None:  # noqa: ARG002
-        """Check that the token carries every scope that the view needs.
+    def validate_token(
+        self,
+        token: AccessToken,
+        scopes: Sequence[str] | None,
+        request: object,  # noqa: ARG002 - Authlib's signature
+        requirement: TokenRequirement,
+    ) -> None:
+        """Check that the token meets what the view demands.
 
-        Raises InsufficientScopeError.
+        Raises InsufficientScopeError or SignedInTooLongAgo.
         """
-        if self.scope_insufficient(sorted(token.scopes), scopes):
+        carried = sorted(token.scopes)
+        # Authlib reads a list as alternatives, and one text as all of its words.
+        if self.scope_insufficient(carried, scopes):
+            raise InsufficientScopeError
+        if self.scope_insufficient(carried, requirement.any_of):
+            raise InsufficientScopeError
+        if requirement.groups and not set(requirement.groups).intersection(token.groups):
+            raise InsufficientScopeError
+        if requirement.max_age is not None and (
+            token.auth_time is None or time.time() - token.auth_time > requirement.max_age
+        ):
+            raise SignedInTooLongAgo
+        if requirement.check is not None and not requirement.check(token):
             raise InsufficientScopeError

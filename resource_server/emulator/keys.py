@@ -40,7 +40,8 @@ class PoolKeys:
         """Sign claims; the header holds `kid` and `alg` alone, as Cognito's does."""
         key = self.access if use == "access" else self.id
         header = {"kid": key.kid, "alg": "RS256"}
-        return jws.serialize_compact(header, json.dumps(claims), key)
+        payload = json.dumps(claims, separators=(",", ":"))
+        return jws.serialize_compact(header, payload, key)
 
 
 def _generate() -> RSAKey:

@@ -6,19 +6,31 @@ exists only if a verifier made it.
 """
 
 from resource_server.tokens.claims import AccessToken
-from resource_server.tokens.errors import InvalidToken, KeysUnavailable, TokenError
-from resource_server.tokens.keys import KeySet, KeyStore, fetch_jwks
+from resource_server.tokens.errors import (
+    DenyListUnavailable,
+    InvalidToken,
+    KeysUnavailable,
+    TokenError,
+    VerificationUnavailable,
+)
+from resource_server.tokens.keys import KeySet, KeyStats, KeyStore, fetch_jwks
 from resource_server.tokens.pool import UserPool
-from resource_server.tokens.verifier import CognitoVerifier
+from resource_server.tokens.verifier import CognitoVerifier, DenyList, TrustedPool, VerifierStats
 
 __all__ = [
     "AccessToken",
     "CognitoVerifier",
+    "DenyList",
+    "DenyListUnavailable",
     "InvalidToken",
     "KeySet",
+    "KeyStats",
     "KeyStore",
     "KeysUnavailable",
     "TokenError",
+    "TrustedPool",
     "UserPool",
+    "VerificationUnavailable",
+    "VerifierStats",
     "fetch_jwks",
 ]

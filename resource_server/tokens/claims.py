@@ -1,10 +1,8 @@
 """The claims of a Cognito access token: what each must be, and the type they come out as."""
 
-import math
-from collections.abc import Collection, Mapping
-from dataclasses import InitVar, dataclass, field
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from resource_server.tokens.errors import (
     ExpiredToken,
@@ -17,16 +15,11 @@ from resource_server.tokens.errors import (
 )
 from resource_server.tokens.pool import UserPool
 
-_SEAL = object()
+_END_OF_TIME = 2.0**53
+"""Seconds. Beyond it a number is no time: arithmetic with it would not be exact, or overflow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessToken:
-    """A verified Cognito access token; only `CognitoVerifier.verify` makes one.
-
-    Times are seconds since the epoch. The token's text is not kept.
-    """
-
+class _Claims(NamedTuple):
     sub: str
     """The stable key of the user; of a client-credentials token, the client."""
     username: str | None
@@ -39,21 +32,39 @@ class AccessToken:
     origin_jti: str | None
     """Shared by every token of one sign-in."""
     issued_at: float
+    not_before: float
+    """The later of `iat` and `nbf`."""
     expires_at: float
     auth_time: float | None
     """When the user signed in; refreshing keeps it."""
-    claims: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, Any]
     """All claims, read-only, for what a Pre Token Generation trigger added."""
-    seal: InitVar[object]
 
-    def __post_init__(self, seal: object) -> None:
-        if seal is not _SEAL:
-            raise TypeError("an AccessToken is made by CognitoVerifier.verify() alone")
+
+class AccessToken(_Claims):
+    """A verified Cognito access token; only `CognitoVerifier.verify` makes one.
+
+    Times are seconds since the epoch. The token's text is not kept. It cannot be changed: it is a
+    tuple, since a frozen dataclass takes ten times as long to make.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Refuse: see above."""
+        raise TypeError("an AccessToken is made by CognitoVerifier.verify() alone")
+
+    def __repr__(self) -> str:
+        return f"AccessToken(sub={self.sub!r}, client_id={self.client_id!r})"
+
+    # Two verified tokens are the same only if they are one: never by what they say.
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__
 
 
 def check_claims(
     claims: dict[str, Any],
-    *,
     pool: UserPool,
     client_ids: Collection[str] | None,
     now: float,
@@ -66,42 +77,60 @@ def check_claims(
 
     Raises one InvalidToken class for each rule.
     """
-    issuer = _text(claims, "iss")
+    get: Callable[..., Any] = claims.get
+    issuer, token_use, client_id, sub = get("iss"), get("token_use"), get("client_id"), get("sub")
+    username, scope = get("username", ""), get("scope", "")
+    jti, origin_jti = get("jti", ""), get("origin_jti", "")
+    expires_at, issued_at = get("exp"), get("iat")
+    # An ordinary token's types, seen at a glance; anything else is looked at claim by claim.
+    if not (
+        type(issuer) is type(token_use) is type(client_id) is type(sub) is str
+        and type(username) is type(scope) is type(jti) is type(origin_jti) is str
+        and type(expires_at) is type(issued_at) is int
+        and issuer and token_use and client_id and sub
+    ):  # fmt: skip
+        _check_types(claims)
     if issuer not in pool.issuers:
         raise WrongIssuer
-    if _text(claims, "token_use") != "access":
+    if token_use != "access":  # noqa: S105 - no password
         raise WrongTokenUse
-    client_id = _text(claims, "client_id")
     if client_ids is not None and client_id not in client_ids:
         raise WrongClient
-    _check_audience(claims, client_ids)
-    expires_at, issued_at = _time(claims, "exp"), _time(claims, "iat")
+    if "aud" in claims:
+        _check_audience(claims["aud"], client_ids)
+    not_before = max(issued_at, _time("nbf", claims["nbf"])) if "nbf" in claims else issued_at
+    check_times(expires_at, not_before, now, leeway)
+    values = (
+        sub,
+        username or None,
+        client_id,
+        issuer,
+        frozenset(scope.split()),
+        _groups(claims["cognito:groups"]) if "cognito:groups" in claims else (),
+        jti or None,
+        origin_jti or None,
+        issued_at,
+        not_before,
+        expires_at,
+        _time("auth_time", claims["auth_time"]) if "auth_time" in claims else None,
+        MappingProxyType(claims),
+    )
+    return tuple.__new__(AccessToken, values)
+
+
+def check_times(expires_at: float, not_before: float, now: float, leeway: float) -> None:
+    """Check that a token is valid at this time, all in seconds (RFC 7519 §4.1.4, §4.1.5).
+
+    Raises ExpiredToken or TokenNotYetValid.
+    """
     if now >= expires_at + leeway:
         raise ExpiredToken
-    if now + leeway < issued_at or ("nbf" in claims and now + leeway < _time(claims, "nbf")):
+    if now + leeway < not_before:
         raise TokenNotYetValid
-    return AccessToken(
-        sub=_text(claims, "sub"),
-        username=_optional_text(claims, "username"),
-        client_id=client_id,
-        issuer=issuer,
-        scopes=frozenset((_optional_text(claims, "scope") or "").split()),
-        groups=_groups(claims),
-        jti=_optional_text(claims, "jti"),
-        origin_jti=_optional_text(claims, "origin_jti"),
-        issued_at=issued_at,
-        expires_at=expires_at,
-        auth_time=_time(claims, "auth_time") if "auth_time" in claims else None,
-        claims=MappingProxyType(claims),
-        seal=_SEAL,
-    )
 
 
-def _check_audience(claims: dict[str, Any], client_ids: Collection[str] | None) -> None:
+def _check_audience(audience: object, client_ids: Collection[str] | None) -> None:
     """Accept `aud`, text or a list of text (RFC 7519 §4.1.3), where it names an allowed client."""
-    if "aud" not in claims:
-        return
-    audience = claims["aud"]
     audiences = audience if isinstance(audience, list) else [audience]
     if not audiences or not all(isinstance(name, str) for name in audiences):
         raise InvalidClaim("aud")
@@ -109,37 +138,29 @@ def _check_audience(claims: dict[str, Any], client_ids: Collection[str] | None) 
         raise WrongAudience
 
 
-def _text(claims: dict[str, Any], name: str) -> str:
-    value = claims.get(name)
-    if not isinstance(value, str) or not value:
+def _check_types(claims: dict[str, Any]) -> None:
+    """Find the claim that is missing or of the wrong type, if there is one."""
+    for name in ("iss", "token_use", "client_id", "sub"):
+        if not isinstance(claims.get(name), str) or not claims[name]:
+            raise InvalidClaim(name)
+    for name in ("username", "scope", "jti", "origin_jti"):
+        if not isinstance(claims.get(name, ""), str):
+            raise InvalidClaim(name)
+    for name in ("exp", "iat"):
+        _time(name, claims.get(name))
+
+
+def _time(name: str, value: object) -> float:
+    """Read a NumericDate (RFC 7519 §2): a finite number, so no text and no boolean."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidClaim(name)
+    if not -_END_OF_TIME < value < _END_OF_TIME:  # NaN is not, either
         raise InvalidClaim(name)
     return value
 
 
-def _optional_text(claims: dict[str, Any], name: str) -> str | None:
-    value = claims.get(name, "")
-    if not isinstance(value, str):
-        raise InvalidClaim(name)
-    return value or None
-
-
-def _time(claims: dict[str, Any], name: str) -> float:
-    """Read a NumericDate (RFC 7519 §2): a finite number, so no text and no boolean."""
-    value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidClaim(name)
-    try:
-        seconds = float(value)
-    except OverflowError as error:
-        raise InvalidClaim(name) from error
-    if not math.isfinite(seconds):
-        raise InvalidClaim(name)
-    return seconds
-
-
-def _groups(claims: dict[str, Any]) -> tuple[str, ...]:
+def _groups(groups: object) -> tuple[str, ...]:
     """Read `cognito:groups`; absent means that the user is in none."""
-    groups = claims.get("cognito:groups", [])
-    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+    if not isinstance(groups, list) or not set(map(type, groups)) <= {str}:
         raise InvalidClaim("cognito:groups")
     return tuple(groups)

@@ -15,8 +15,11 @@
     │   ├── WrongAudience
     │   ├── ExpiredToken
     │   ├── TokenNotYetValid        `nbf` or `iat` in the future
-    │   └── InvalidClaim            a claim is missing or of the wrong type
-    └── KeysUnavailable             nobody can tell: answer 503 with Retry-After
+    │   ├── InvalidClaim            a claim is missing or of the wrong type
+    │   └── RevokedToken            on the deny list: signed out, or its user disabled
+    └── VerificationUnavailable     nobody can tell now: answer 503 with Retry-After
+        ├── KeysUnavailable
+        └── DenyListUnavailable
 
 Each class has a `reason`, a word for counters and logs out of a closed set, and a `description`, a
 fixed sentence within the characters that RFC 6750 §3 allows in `error_description`. Neither ever
@@ -145,12 +148,33 @@ class InvalidClaim(InvalidToken):
         self.claim = claim
 
 
-class KeysUnavailable(TokenError):
-    """No usable key set is at hand and none can be had now; `retry_after` is in whole seconds."""
+class RevokedToken(InvalidToken):
+    """The deny list has the token, its sign-in, or its user."""
 
-    reason = "keys_unavailable"
-    description = "The keys to verify access tokens are unavailable"
+    reason = "revoked"
+    description = "The access token was revoked"
+
+
+class VerificationUnavailable(TokenError):
+    """What is needed to decide cannot be had now; `retry_after` is in whole seconds."""
+
+    reason = "unavailable"
+    description = "Access tokens cannot be verified now"
 
     def __init__(self, retry_after: int = 1) -> None:
         super().__init__(retry_after)
         self.retry_after = retry_after
+
+
+class KeysUnavailable(VerificationUnavailable):
+    """No usable key set is at hand and none can be had now."""
+
+    reason = "keys_unavailable"
+    description = "The keys to verify access tokens are unavailable"
+
+
+class DenyListUnavailable(VerificationUnavailable):
+    """The deny list was never read in this process, and cannot be now."""
+
+    reason = "deny_list_unavailable"
+    description = "The list of revoked access tokens is unavailable"

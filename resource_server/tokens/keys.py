@@ -6,12 +6,8 @@ than the deadline, and any number of threads that need keys at once share one do
 """
 
 import json
-import logging
 import math
-import os
-import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -21,15 +17,13 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
 from resource_server.tokens.errors import KeysUnavailable, MalformedToken, UnknownKey
+from resource_server.tokens.flight import SingleFlight
 from resource_server.tokens.parsing import base64url_decode
-
-logger = logging.getLogger(__name__)
 
 MIN_RSA_BITS = 2048
 MAX_JWKS_BYTES = 1024 * 1024
 _CHUNK_BYTES = 16 * 1024
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-_BACK_OFF_SECONDS = (1, 2, 4, 8, 16, 30)
 
 Fetch = Callable[[str, float], bytes]
 """(address, seconds allowed in all) -> the JWKS document, or an OSError or ValueError."""
@@ -58,6 +52,12 @@ class KeySet:
             raise ValueError("the JWKS has no usable RS256 key")
         return cls(good)
 
+    def same_as(self, other: "KeySet") -> bool:
+        """Tell whether both hold the same keys under the same ids."""
+        return {kid: key.public_numbers() for kid, key in self.keys.items()} == {
+            kid: key.public_numbers() for kid, key in other.keys.items()
+        }
+
 
 def _usable(member: Any) -> bool:
     """Tell whether a key was published for checking RS256 signatures (RFC 7517 §4)."""
@@ -77,8 +77,8 @@ def _usable(member: Any) -> bool:
 def _public_key(member: dict[str, Any]) -> RSAPublicKey | None:
     try:
         numbers = RSAPublicNumbers(
-            e=int.from_bytes(base64url_decode(member["e"])),
-            n=int.from_bytes(base64url_decode(member["n"])),
+            e=int.from_bytes(base64url_decode(member["e"].encode())),
+            n=int.from_bytes(base64url_decode(member["n"].encode())),
         )
         key = numbers.public_key()
     except (KeyError, AttributeError, ValueError, MalformedToken):
@@ -110,12 +110,16 @@ def fetch_jwks(uri: str, timeout: float) -> bytes:
     return bytes(body)
 
 
-class _Download:
-    """One download under way; whoever needs keys waits for `done` until `deadline`, no longer."""
+@dataclass(frozen=True, slots=True)
+class KeyStats:
+    """What happened to one pool's keys since the process began, for operators."""
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.done = threading.Event()
+    age: float | None
+    """Seconds since the last successful download; None if there was none."""
+    downloads: int
+    failed_downloads: int
+    stale_serves: int
+    """How often keys past their soft age were used."""
 
 
 class KeyStore:
@@ -146,101 +150,74 @@ class KeyStore:
         self._max_age = max_age
         self._clock = clock
         self._keys: KeySet | None = None
-        self._fetched_at = 0.0
-        self._failures = 0
-        self._failing_until = -math.inf
+        self._fetched_at = -math.inf
         self._cooling_until = -math.inf
-        self._reset_download()
-        if hasattr(os, "register_at_fork"):
-            # A forked child has no download thread, and may have got a lock that is held: renew.
-            reset = weakref.WeakMethod(self._reset_download)
-            os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+        self._stale_serves = 0
+        self._flight = SingleFlight(
+            self._download, name=f"download of {uri}", timeout=timeout, clock=clock
+        )
 
-    def _reset_download(self) -> None:
-        self._lock = threading.Lock()
-        self._download: _Download | None = None
-
-    def key(self, kid: str) -> RSAPublicKey:
-        """Return the key with this id.
+    def find(self, kid: str) -> tuple[KeySet, RSAPublicKey]:
+        """Return the key with this id, and the set it is in.
 
         Raises UnknownKey if the pool has none, KeysUnavailable if that cannot be known now.
         """
-        keys = self._current()
+        keys = self.current()
+        if keys is None or (kid not in keys.keys and self._may_look_again()):
+            self._flight.wait()
+            keys = self.current()
         if keys is None:
-            self._wait_for(self._start_download())
-            keys = self._current()
-        elif kid not in keys.keys:
-            self._wait_for(self._look_again())
-            keys = self._current()
-        if keys is None:
-            raise KeysUnavailable(max(1, math.ceil(self._failing_until - self._clock())))
+            raise KeysUnavailable(self._flight.retry_after)
         try:
-            return keys.keys[kid]
+            return keys, keys.keys[kid]
         except KeyError:
+            # The download just made for it counts as the one that an unknown key may cause.
             self._cooling_until = max(self._cooling_until, self._fetched_at + self._cooldown)
             raise UnknownKey from None
 
-    def ready(self) -> bool:
-        """Tell whether keys are at hand; if not, start fetching them and do not wait."""
-        if self._current() is not None:
-            return True
-        self._start_download()
-        return False
-
-    def _current(self) -> KeySet | None:
+    def current(self) -> KeySet | None:
         """Return the keys at hand if they are young enough, and start a refresh when it is due."""
+        age = self._clock() - self._fetched_at
+        if age < self._refresh:
+            return self._keys
         if self._keys is None:
             return None
-        age = self._clock() - self._fetched_at
-        if age >= self._refresh:
-            self._start_download()
-        return self._keys if age < self._max_age else None
+        self._flight.start()
+        if age >= self._max_age:
+            return None
+        self._stale_serves += 1
+        return self._keys
 
-    def _look_again(self) -> _Download | None:
-        """Join the download under way, or start one unless unknown keys caused one just now."""
-        with self._lock:
-            if self._download is None:
-                if self._clock() < self._cooling_until:
-                    return None
-                self._cooling_until = self._clock() + self._cooldown
-        return self._start_download()
+    def ready(self) -> bool:
+        """Tell whether keys are at hand; if not, start fetching them and do not wait."""
+        if self.current() is not None:
+            return True
+        self._flight.start()
+        return False
 
-    def _start_download(self) -> _Download | None:
-        """Join the download under way, or start one unless failures forbid it for now."""
-        with self._lock:
+    def stats(self) -> KeyStats:
+        """Return the counters of this process."""
+        age = None if self._keys is None else self._clock() - self._fetched_at
+        return KeyStats(
+            age=age,
+            downloads=self._flight.successes,
+            failed_downloads=self._flight.failures,
+            stale_serves=self._stale_serves,
+        )
+
+    def _may_look_again(self) -> bool:
+        """Tell whether an unknown key may cause a download, or wait for the one under way."""
+        with self._flight.lock:
+            if self._flight.under_way:
+                return True
             now = self._clock()
-            if self._download is not None and now >= self._download.deadline:
-                # It hangs where no timeout reaches it; should it still succeed, its keys count.
-                self._download = None
-                self._note_failure()
-            if self._download is None and now >= self._failing_until:
-                self._download = _Download(deadline=now + self._timeout)
-                threading.Thread(
-                    target=self._run, args=(self._download,), name="jwks-download", daemon=True
-                ).start()
-            return self._download
+            if now < self._cooling_until:
+                return False
+            self._cooling_until = now + self._cooldown
+            return True
 
-    def _wait_for(self, download: _Download | None) -> None:
-        if download is not None:
-            download.done.wait(max(0.0, download.deadline - self._clock()))
-
-    def _run(self, download: _Download) -> None:
-        try:
-            keys = KeySet.parse(self._fetch(self._uri, self._timeout))
-        except Exception as error:  # noqa: BLE001 - a fetcher may be anybody's; the thread must tell
-            with self._lock:
-                self._note_failure()
-            logger.warning("keys not refreshed from %s: %s", self._uri, error)
-        else:
-            with self._lock:
-                self._keys, self._fetched_at = keys, self._clock()
-                self._failures, self._failing_until = 0, -math.inf
-        with self._lock:
-            if self._download is download:
-                self._download = None
-        download.done.set()
-
-    def _note_failure(self) -> None:
-        step = min(self._failures, len(_BACK_OFF_SECONDS) - 1)
-        self._failures += 1
-        self._failing_until = self._clock() + _BACK_OFF_SECONDS[step]
+    def _download(self) -> None:
+        keys = KeySet.parse(self._fetch(self._uri, self._timeout))
+        if self._keys is not None and keys.same_as(self._keys):
+            keys = self._keys  # what was verified with them stays verified
+        self._fetched_at, self._keys = self._clock(), keys

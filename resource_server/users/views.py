@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from resource_server.auth import current_principal, presented_token, require_scope
 from resource_server.extensions import db
+from resource_server.identity.errors import SessionEnded
 from resource_server.identity.provider import Challenge
 from resource_server.problems import Problem, answer, token_endpoint
 from resource_server.services import services
@@ -102,8 +103,16 @@ def _challenge(challenge: Challenge) -> Response:
 @require_scope()
 @users.output(MessageOut)
 def log_out() -> ResponseReturnValue:
-    """End every session of the user."""
-    services().identity.sign_out(presented_token())
+    """End every session of the user, here and at Cognito.
+
+    Cognito goes first: a token that is denied here could not be used to try again there.
+    """
+    try:
+        services().identity.sign_out(presented_token())
+    except SessionEnded:  # ended there before; so it must be here
+        services().revocations.revoke_sessions(current_principal)
+        raise
+    services().revocations.revoke_sessions(current_principal)
     return {"message": "Logged out successfully"}
 
 

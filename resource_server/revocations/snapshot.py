@@ -1,0 +1,137 @@
+"""One process's view of the deny list: in memory, at most a few seconds old."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from sqlalchemy import Connection
+
+from resource_server.revocations import store
+from resource_server.revocations.models import Kind
+from resource_server.tokens import AccessToken, DenyListUnavailable
+from resource_server.tokens.flight import SingleFlight, Spawn, in_thread
+
+# Cognito's access tokens live a day at most; the rest is for clocks that differ.
+LONGEST_TOKEN_SECONDS = 86_400 + 600
+
+Connect = Callable[[], AbstractContextManager[Connection]]
+"""Opens a transaction that commits at the end (`Engine.begin`)."""
+
+
+class DenyListSnapshot:
+    """Tells whether a token is denied, and denies tokens.
+
+    The view is refreshed in the background when it is half of `poll` seconds old, so that under
+    load no request waits; a request that finds it older than `poll`, after a quiet time, waits for
+    the refresh, `timeout` seconds at most. While the database is away the rows at hand count; a
+    process that never read any cannot tell. What this process writes it sees at once.
+
+    `clock` is monotonic, `now` the wall clock, both in seconds.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        *,
+        poll: float = 2,
+        timeout: float = 1,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        spawn: Spawn = in_thread,
+    ) -> None:
+        self._connect = connect
+        self._poll = poll
+        self._clock = clock
+        self._now = now
+        self._read_at = -math.inf
+        self._swept_at = -math.inf
+        self._last_id = 0
+        self._denied: dict[tuple[str, str], tuple[int, int]] = {}
+        self._flight = SingleFlight(
+            self._read, name="reading the deny list", timeout=timeout, clock=clock, spawn=spawn
+        )
+
+    def denies(self, token: AccessToken) -> bool:
+        """Tell whether a token, its sign-in or its user is on the list.
+
+        Raises DenyListUnavailable if the list was never read and cannot be now.
+        """
+        age = self._clock() - self._read_at
+        if age >= self._poll:
+            self._flight.wait()
+            if self._read_at == -math.inf:
+                raise DenyListUnavailable(self._flight.retry_after)
+        elif age >= self._poll / 2:
+            self._flight.start()
+        return bool(self._denied) and self._is_denied(token)
+
+    def revoke_user(self, sub: str) -> None:
+        """Deny every token that a user was issued until now, this second included."""
+        self._write([("sub", sub, int(self._now()) + 1)])
+
+    def revoke_sessions(self, token: AccessToken) -> None:
+        """Deny every sign-in of a token's user until now; signing in anew, even at once, works.
+
+        `iat` has whole seconds: the sign-in at hand is named, the others are cut off by time.
+        """
+        now = int(self._now())
+        entries: list[tuple[Kind, str, int]] = [("sub", token.sub, now)]
+        if token.origin_jti is not None:
+            entries.append(("origin_jti", token.origin_jti, _FOR_EVER))
+        elif token.jti is not None:
+            entries.append(("jti", token.jti, _FOR_EVER))
+        else:  # nothing but its time to know it by
+            entries = [("sub", token.sub, now + 1)]
+        self._write(entries)
+
+    def __len__(self) -> int:
+        return len(self._denied)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last successful read; infinite before the first."""
+        return self._clock() - self._read_at
+
+    def _is_denied(self, token: AccessToken) -> bool:
+        denied = self._denied
+        return any(
+            value is not None
+            and (row := denied.get((kind, value))) is not None
+            and token.issued_at < row[0]
+            for kind, value in (
+                ("origin_jti", token.origin_jti),
+                ("sub", token.sub),
+                ("jti", token.jti),
+            )
+        )
+
+    def _write(self, entries: list[tuple[Kind, str, int]]) -> None:
+        now = int(self._now())
+        expires_at = now + LONGEST_TOKEN_SECONDS
+        with self._connect() as connection:
+            store.add(connection, entries, now=now, expires_at=expires_at)
+        with self._flight.lock:
+            for kind, value, issued_before in entries:
+                self._note(kind, value, issued_before, expires_at)
+
+    def _read(self) -> None:
+        started, now = self._clock(), int(self._now())
+        with self._connect() as connection:
+            rows = store.newer_than(connection, self._last_id, now=now)
+        with self._flight.lock:
+            for row in rows:
+                self._note(row.kind, row.value, row.issued_before, row.expires_at)
+                self._last_id = max(self._last_id, row.id)
+            if started - self._swept_at >= _SWEEP_SECONDS:
+                self._swept_at = started
+                self._denied = {k: v for k, v in self._denied.items() if v[1] > now}
+        self._read_at = started
+
+    def _note(self, kind: str, value: str, issued_before: int, expires_at: int) -> None:
+        known = self._denied.get((kind, value), (0, 0))
+        self._denied[kind, value] = (max(known[0], issued_before), max(known[1], expires_at))
+
+
+_FOR_EVER = 2**53
+_SWEEP_SECONDS = 60

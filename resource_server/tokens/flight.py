@@ -1,0 +1,118 @@
+"""One slow thing at a time, shared by all who need it: downloads of keys, reads of a deny list."""
+
+import logging
+import math
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+BACK_OFF_SECONDS = (1, 2, 4, 8, 16, 30)
+
+Spawn = Callable[[Callable[[], None]], None]
+
+
+def in_thread(run: Callable[[], None]) -> None:
+    """Run in a daemon thread of its own."""
+    threading.Thread(target=run, name="single-flight", daemon=True).start()
+
+
+class Flight:
+    """One run under way; whoever needs its outcome waits for `done` until `deadline`, no longer."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.done = threading.Event()
+
+
+class SingleFlight:
+    """Runs `action` in the background, never twice at once; failures back off.
+
+    A run that takes longer than `timeout` seconds counts as failed for those who wait, and another
+    may start; if it succeeds after all, what it did counts. `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        action: Callable[[], None],
+        *,
+        name: str,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+        spawn: Spawn = in_thread,
+    ) -> None:
+        self._action = action
+        self._name = name
+        self._timeout = timeout
+        self._clock = clock
+        self._spawn = spawn
+        self.successes = 0
+        self.failures = 0
+        self._failures_in_a_row = 0
+        self._failing_until = -math.inf
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            # A forked child has no such thread, and may have got a lock that is held: renew both.
+            reset = weakref.WeakMethod(self._reset)
+            os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+
+    def _reset(self) -> None:
+        self.lock = threading.Lock()
+        self._flight: Flight | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a run is going on."""
+        return self._flight is not None
+
+    @property
+    def retry_after(self) -> int:
+        """Whole seconds, at least one, until failures no longer forbid a run."""
+        wait = self._failing_until - self._clock()
+        return max(1, math.ceil(wait)) if math.isfinite(wait) else 1
+
+    def start(self) -> Flight | None:
+        """Join the run under way, or start one; None while failures forbid it."""
+        with self.lock:
+            now = self._clock()
+            if self._flight is not None and now >= self._flight.deadline:
+                self._flight = None  # it hangs where no timeout reaches it
+                self._note_failure()
+            if self._flight is not None:
+                return self._flight
+            if now < self._failing_until:
+                return None
+            flight = self._flight = Flight(deadline=now + self._timeout)
+        self._spawn(lambda: self._run(flight))
+        return flight
+
+    def wait(self) -> None:
+        """Join the run under way, or start one, and wait for it until its deadline."""
+        flight = self.start()
+        if flight is not None:
+            flight.done.wait(max(0.0, flight.deadline - self._clock()))
+
+    def _run(self, flight: Flight) -> None:
+        try:
+            self._action()
+        except Exception as error:  # noqa: BLE001 - the action may be anybody's; waiters must be told
+            with self.lock:
+                self._note_failure()
+            logger.warning("%s failed: %s", self._name, error)
+        else:
+            with self.lock:
+                self.successes += 1
+                self._failures_in_a_row, self._failing_until = 0, -math.inf
+        with self.lock:
+            if self._flight is flight:
+                self._flight = None
+        flight.done.set()
+
+    def _note_failure(self) -> None:
+        step = min(self._failures_in_a_row, len(BACK_OFF_SECONDS) - 1)
+        self.failures += 1
+        self._failures_in_a_row += 1
+        self._failing_until = self._clock() + BACK_OFF_SECONDS[step]
