@@ -215,7 +215,7 @@ def test_a_disabled_user_is_denied_what_they_were_issued_until_now(
 
 
 def test_expired_rows_go(world: World, mint: Callable[..., AccessToken]) -> None:
-    """Once no token they deny can be alive, they leave the memory, and at the next write the table."""
+    """Once no token they deny can be alive, they leave memory and, at the next write, the table."""
     here, token = world.process(), mint()
     here.revoke_sessions(token)
     assert len(here) == 2

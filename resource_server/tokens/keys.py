@@ -39,15 +39,21 @@ class KeySet:
     def parse(cls, document: bytes) -> Self:
         """Read a JWKS (RFC 7517 §5). One bad key among good ones is passed over.
 
-        Raises ValueError if it is no JWKS or holds no usable key: an empty set never replaces a
-        good one.
+        Raises ValueError if it is no JWKS, holds no usable key, or two under one id: such a set
+        never replaces a good one.
         """
         try:
             members = json.loads(document)["keys"]
             keys = [(member["kid"], _public_key(member)) for member in members if _usable(member)]
         except (KeyError, TypeError, RecursionError) as error:
             raise ValueError("not a JWKS") from error
-        good = {kid: key for kid, key in keys if key is not None}
+        good: dict[str, RSAPublicKey] = {}
+        for kid, key in keys:
+            if key is None:
+                continue
+            if kid in good and good[kid].public_numbers() != key.public_numbers():
+                raise ValueError("the JWKS has two keys with one id")
+            good[kid] = key
         if not good:
             raise ValueError("the JWKS has no usable RS256 key")
         return cls(good)

@@ -1,0 +1,159 @@
+"""Two worker processes under gunicorn, as in production, with Cognito emulated beside them."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from sqlalchemy import create_engine, text
+
+from resource_server.emulator.server import DEMO_PASSWORD, DEMO_USERNAME, EmulatorServer
+from resource_server.emulator.state import EmulatorState
+from tests.conftest import bearer, both_databases
+
+ROOT = Path(__file__).parent.parent
+POLL_SECONDS = 1.0
+# Tells which worker answered.
+WSGI = """
+import os
+from wsgi import app
+
+@app.after_request
+def name_worker(response):
+    response.headers["X-Worker"] = str(os.getpid())
+    return response
+"""
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[EmulatorState]:
+    """Cognito on this machine, served by the test process."""
+    state = EmulatorState.new()
+    state.port = 0
+    server = EmulatorServer(state, tmp_path / "emulator.json")
+    server.start()
+    yield state
+    server.stop()
+
+
+@pytest.fixture
+def environment(emulator: EmulatorState, database_url: str) -> Iterator[dict[str, str]]:
+    """What the service is told; rows are deleted afterwards."""
+    settings = {k: v for k, v in emulator.settings.items() if k != "COGNITO_EMULATOR"}
+    yield {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database_url,
+        "REVOCATION_POLL_SECONDS": str(POLL_SECONDS),
+        **settings,
+    }
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        for table in ("revocations", "users"):
+            connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - the names above
+    engine.dispose()
+
+
+@contextmanager
+def _gunicorn(
+    directory: Path, environment: dict[str, str], *options: str
+) -> Iterator[Callable[..., requests.Response]]:
+    """Serve with two workers; yields a function that asks one of them."""
+    (directory / "named.py").write_text(WSGI, encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "gunicorn", "named:app", "--workers", "2"]
+    command += ["--bind", f"127.0.0.1:{port}", "--no-control-socket", *options]
+    log = (directory / "gunicorn.log").open("ab")
+    paths = f"{ROOT}{os.pathsep}{directory}"
+    process = subprocess.Popen(
+        command, env={**environment, "PYTHONPATH": paths}, cwd=directory, stdout=log, stderr=log
+    )
+
+    def ask(method: str, path: str, **options: object) -> requests.Response:
+        # One connection a request: either worker may take it.
+        return requests.request(
+            method,
+            f"http://127.0.0.1:{port}{path}",
+            timeout=10,
+            **options,  # type: ignore[arg-type]
+        )
+
+    try:
+        _until(lambda: ask("GET", "/readyz").ok, directory / "gunicorn.log")
+        yield ask
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+        log.close()
+
+
+def _until(condition: Callable[[], bool], log: Path, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.05)
+    pytest.fail(f"it did not happen:\n{log.read_text(encoding='utf-8')[-3000:]}")
+
+
+@both_databases
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["plain", "preload"])
+def test_sign_out_in_one_worker_is_refused_by_the_other(
+    tmp_path: Path, environment: dict[str, str], options: tuple[str, ...]
+) -> None:
+    """At once by the worker that was told, within the poll interval by the other, and for good."""
+    with _gunicorn(tmp_path, environment, *options) as ask:
+        form = {"username": DEMO_USERNAME, "password": DEMO_PASSWORD}
+        token = ask("POST", "/users/login", data=form).json()["access_token"]
+        headers = bearer(token)
+
+        def statuses() -> dict[str, int]:
+            """Ask until both workers answered; the last answer of each."""
+            found: dict[str, int] = {}
+            for _ in range(200):
+                answer = ask("GET", "/randoms", headers=headers)
+                found[answer.headers["X-Worker"]] = answer.status_code
+                if len(found) == 2:
+                    break
+            return found
+
+        assert set(statuses().values()) == {200}
+        told = ask("POST", "/users/logout", headers=headers)
+        signed_out_at = time.monotonic()
+        assert told.status_code == 200
+
+        assert statuses()[told.headers["X-Worker"]] == 401
+        time.sleep(max(0.0, POLL_SECONDS - (time.monotonic() - signed_out_at)))
+        for _ in range(3):
+            assert list(statuses().values()) == [401, 401]
+
+    with _gunicorn(tmp_path, environment, *options) as ask:
+        refused = ask("GET", "/randoms", headers=headers)
+        assert refused.json() == {"detail": "The access token was revoked"}
+
+
+def test_gunicorn_never_starts_the_emulator(tmp_path: Path) -> None:
+    """Without its pool settings it refuses to start, naming each, whatever the environment says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", "127.0.0.1:0"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COGNITO_EMULATOR": "embedded"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode != 0
+    for name in ("AWS_REGION", "AWS_USER_POOL_ID", "AWS_COGNITO_APP_CLIENT_ID"):
+        assert f"{name} is not set" in done.stderr
+    assert not (tmp_path / "instance").exists()
