@@ -1,5 +1,6 @@
 """The claims of a Cognito access token: what each must be, and the type they come out as."""
 
+import functools
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
@@ -14,9 +15,6 @@ from resource_server.tokens.errors import (
     WrongTokenUse,
 )
 from resource_server.tokens.pool import UserPool
-
-_END_OF_TIME = 2.0**53
-"""Seconds. Beyond it a number is no time: arithmetic with it would not be exact, or overflow."""
 
 
 class _Claims(NamedTuple):
@@ -37,8 +35,7 @@ class _Claims(NamedTuple):
     expires_at: float
     auth_time: float | None
     """When the user signed in; refreshing keeps it."""
-    claims: Mapping[str, Any]
-    """All claims, read-only, for what a Pre Token Generation trigger added."""
+    own_claims: dict[str, Any]
 
 
 class AccessToken(_Claims):
@@ -49,6 +46,11 @@ class AccessToken(_Claims):
     """
 
     __slots__ = ()
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """All claims, read-only, for what a Pre Token Generation trigger added."""
+        return MappingProxyType(self.own_claims)
 
     def __new__(cls, *_: object, **__: object) -> Self:
         """Refuse: see above."""
@@ -82,11 +84,12 @@ def check_claims(
     username, scope = get("username", ""), get("scope", "")
     jti, origin_jti = get("jti", ""), get("origin_jti", "")
     expires_at, issued_at = get("exp"), get("iat")
+    not_before, auth_time = get("nbf", 0), get("auth_time", 0)
     # An ordinary token's types, seen at a glance; anything else is looked at claim by claim.
     if not (
         type(issuer) is type(token_use) is type(client_id) is type(sub) is str
         and type(username) is type(scope) is type(jti) is type(origin_jti) is str
-        and type(expires_at) is type(issued_at) is int
+        and type(expires_at) is type(issued_at) is type(not_before) is type(auth_time) is int
         and issuer and token_use and client_id and sub
     ):  # fmt: skip
         _check_types(claims)
@@ -98,22 +101,23 @@ def check_claims(
         raise WrongClient
     if "aud" in claims:
         _check_audience(claims["aud"], client_ids)
-    not_before = max(issued_at, _time("nbf", claims["nbf"])) if "nbf" in claims else issued_at
-    check_times(expires_at, not_before, now, leeway)
+    not_before = max(not_before, issued_at)
+    if now >= expires_at + leeway or now + leeway < not_before:
+        check_times(expires_at, not_before, now, leeway)
     values = (
         sub,
         username or None,
         client_id,
         issuer,
-        frozenset(scope.split()),
+        _scopes(scope),
         _groups(claims["cognito:groups"]) if "cognito:groups" in claims else (),
         jti or None,
         origin_jti or None,
         issued_at,
         not_before,
         expires_at,
-        _time("auth_time", claims["auth_time"]) if "auth_time" in claims else None,
-        MappingProxyType(claims),
+        auth_time if "auth_time" in claims else None,
+        claims,
     )
     return tuple.__new__(AccessToken, values)
 
@@ -146,21 +150,25 @@ def _check_types(claims: dict[str, Any]) -> None:
     for name in ("username", "scope", "jti", "origin_jti"):
         if not isinstance(claims.get(name, ""), str):
             raise InvalidClaim(name)
-    for name in ("exp", "iat"):
-        _time(name, claims.get(name))
+    for name in ("exp", "iat", "nbf", "auth_time"):
+        # A NumericDate (RFC 7519 §2) is a number, so no text and no boolean.
+        value = claims.get(name, 0 if name in {"nbf", "auth_time"} else None)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InvalidClaim(name)
 
 
-def _time(name: str, value: object) -> float:
-    """Read a NumericDate (RFC 7519 §2): a finite number, so no text and no boolean."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidClaim(name)
-    if not -_END_OF_TIME < value < _END_OF_TIME:  # NaN is not, either
-        raise InvalidClaim(name)
-    return value
+@functools.lru_cache(maxsize=256)
+def _scopes(scope: str) -> frozenset[str]:
+    """Split a list of scopes (RFC 6749 §3.3); a pool gives out few different ones."""
+    return frozenset(scope.split())
 
 
 def _groups(groups: object) -> tuple[str, ...]:
     """Read `cognito:groups`; absent means that the user is in none."""
-    if not isinstance(groups, list) or not set(map(type, groups)) <= {str}:
+    if not isinstance(groups, list):
         raise InvalidClaim("cognito:groups")
+    try:
+        "".join(groups)  # the quickest way to see that all of them are text
+    except TypeError:
+        raise InvalidClaim("cognito:groups") from None
     return tuple(groups)

@@ -169,7 +169,9 @@ class KeyStore:
         Raises UnknownKey if the pool has none, KeysUnavailable if that cannot be known now.
         """
         keys = self.current()
-        if keys is None or (kid not in keys.keys and self._may_look_again()):
+        if keys is not None and kid in keys.keys:
+            return keys, keys.keys[kid]
+        if keys is None or self._may_look_again():
             self._flight.wait()
             keys = self.current()
         if keys is None:

@@ -25,7 +25,7 @@ from resource_server.tokens.errors import (
     UnsupportedHeader,
     WrongIssuer,
 )
-from resource_server.tokens.keys import KeySet, KeyStats, KeyStore
+from resource_server.tokens.keys import KeyStats, KeyStore
 from resource_server.tokens.parsing import (
     MAX_HEADER_BYTES,
     base64url_decode,
@@ -130,27 +130,24 @@ class CognitoVerifier:
         Raises an InvalidToken class for each check, or a VerificationUnavailable.
         """
         try:
-            verified = self._verify(token)
+            data = token_bytes(token)
+            digest = sha256(data).digest()
+            known = self._cache.get(digest)
+            if known is not None and known[1].current() is known[2]:
+                verified = known[0]
+                check_times(verified.expires_at, verified.not_before, self._now(), self._leeway)
+                self._hits += 1
+            else:
+                known = self._verify_anew(data)
+                verified = known[0]
+                self._cache.put(digest, known)
+                self._verified += 1
+            if self._deny_list is not None and self._deny_list.denies(verified):
+                self._cache.drop(digest)
+                raise RevokedToken
         except TokenError as error:
             self._refused[error.reason] += 1
             raise
-        return verified
-
-    def _verify(self, token: str) -> AccessToken:
-        data = token_bytes(token)
-        digest = sha256(data).digest()
-        known = self._cache.get(digest)
-        if known is not None and known.keys is known.store.current():
-            verified = known.token
-            check_times(verified.expires_at, verified.not_before, self._now(), self._leeway)
-            self._hits += 1
-        else:
-            trusted, keys, verified = self._verify_anew(data)
-            self._cache.put(digest, Remembered(verified, trusted.keys, keys))
-            self._verified += 1
-        if self._deny_list is not None and self._deny_list.denies(verified):
-            self._cache.drop(digest)
-            raise RevokedToken
         return verified
 
     def ready(self) -> bool:
@@ -168,26 +165,23 @@ class CognitoVerifier:
             keys={pool.pool.id: pool.keys.stats() for pool in self.pools},
         )
 
-    def _verify_anew(self, token: bytes) -> tuple[TrustedPool, KeySet, AccessToken]:
+    def _verify_anew(self, token: bytes) -> Remembered:
         unverified_header, unverified_payload, signature, signed = split(token)
         kid = _checked_key_id(unverified_header)
-        trusted = self._pool_of(unverified_payload)
+        trusted = self.pools[0]
+        if len(self.pools) > 1:
+            trusted = self._pool_of(unverified_payload)
         keys, key = trusted.keys.find(kid)
         try:
             key.verify(base64url_decode(signature), signed, _PADDING, _HASH)
         except InvalidSignature:
             raise BadSignature from None
-        payload = read_object(base64url_decode(unverified_payload))
-        return (
-            trusted,
-            keys,
-            check_claims(payload, trusted.pool, trusted.client_ids, self._now(), self._leeway),
-        )
+        claims = read_object(base64url_decode(unverified_payload))
+        verified = check_claims(claims, trusted.pool, trusted.client_ids, self._now(), self._leeway)
+        return verified, trusted.keys, keys
 
     def _pool_of(self, unverified_payload: bytes) -> TrustedPool:
-        """Choose the pool whose keys decide; only with several pools is `iss` read before that."""
-        if len(self.pools) == 1:
-            return self.pools[0]
+        """Choose whose keys decide: with several pools, and only then, `iss` is read before."""
         unverified_issuer = read_object(base64url_decode(unverified_payload)).get("iss")
         if not isinstance(unverified_issuer, str):
             raise InvalidClaim("iss")

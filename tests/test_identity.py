@@ -1,0 +1,854 @@
+"""CognitoIdentityProvider: what it sends, what it makes of Cognito's answers, what it never tells.
+
+With botocore's Stubber for what no emulator produces, over a real socket for what happens on the
+wire, and on moto for the whole way.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from botocore.stub import Stubber
+
+from resource_server.emulator import gaps
+from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
+from resource_server.identity.errors import (
+    BadCode,
+    BadCredentials,
+    ExpiredCode,
+    IdentityError,
+    IdentityUnavailable,
+    InvalidRequest,
+    NotConfirmed,
+    PasswordRejected,
+    PasswordResetRequired,
+    SessionEnded,
+    TooManyRequests,
+    UsernameTaken,
+)
+from resource_server.identity.provider import Challenge, SignUp, TokenSet
+from tests.conftest import REGION, MockCognito, SignedUpUser
+
+CLIENT_ID = "1example23456789"
+CLIENT_SECRET = "s3cret-of-the-client"
+USERNAME, EMAIL = "grace", "grace@example.com"
+PASSWORD, CODE, TOKEN = "Secr3t-passw0rd!", "314159", "secret.access.token"
+SECRETS = (PASSWORD, CODE, TOKEN, CLIENT_SECRET)
+
+CALLS: dict[str, Callable[[CognitoIdentityProvider], object]] = {
+    "SignUp": lambda provider: provider.sign_up(USERNAME, email=EMAIL, password=PASSWORD),
+    "ConfirmSignUp": lambda provider: provider.confirm_sign_up(USERNAME, CODE),
+    "ResendConfirmationCode": lambda provider: provider.resend_confirmation_code(USERNAME),
+    "InitiateAuth": lambda provider: provider.authenticate(USERNAME, PASSWORD),
+    "GlobalSignOut": lambda provider: provider.sign_out(TOKEN),
+}
+METHODS = {
+    "SignUp": "sign_up",
+    "ConfirmSignUp": "confirm_sign_up",
+    "ResendConfirmationCode": "resend_confirmation_code",
+    "InitiateAuth": "initiate_auth",
+    "GlobalSignOut": "global_sign_out",
+}
+ANSWERS: dict[str, dict[str, Any]] = {
+    "SignUp": {"UserConfirmed": False, "UserSub": "0f3c"},
+    "ConfirmSignUp": {},
+    "ResendConfirmationCode": {},
+    "InitiateAuth": {
+        "ChallengeParameters": {},
+        "AuthenticationResult": {
+            "AccessToken": TOKEN,
+            "ExpiresIn": 3600,
+            "TokenType": "Bearer",
+            "IdToken": "secret.id.token",
+            "RefreshToken": "secret-refresh-token",
+        },
+    },
+    "GlobalSignOut": {},
+}
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "SignUp": {
+        "ClientId": CLIENT_ID,
+        "Username": USERNAME,
+        "Password": PASSWORD,
+        "UserAttributes": [{"Name": "email", "Value": EMAIL}],
+    },
+    "ConfirmSignUp": {"ClientId": CLIENT_ID, "Username": USERNAME, "ConfirmationCode": CODE},
+    "ResendConfirmationCode": {"ClientId": CLIENT_ID, "Username": USERNAME},
+    "InitiateAuth": {
+        "ClientId": CLIENT_ID,
+        "AuthFlow": "USER_PASSWORD_AUTH",
+        "AuthParameters": {"USERNAME": USERNAME, "PASSWORD": PASSWORD},
+    },
+    "GlobalSignOut": {"AccessToken": TOKEN},
+}
+OPERATIONS = list(CALLS)
+
+
+def secret_hash(username: str, client_id: str = CLIENT_ID, secret: str = CLIENT_SECRET) -> str:
+    """SECRET_HASH as the Cognito guide writes it down."""
+    digest = hmac.new(secret.encode(), (username + client_id).encode(), hashlib.sha256).digest()
+    return base64.b64encode(digest).decode()
+
+
+@pytest.fixture(scope="module")
+def boto_client() -> Iterator[Any]:
+    """A real client, which the tests stub."""
+    client = cognito_client(REGION)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def stub(boto_client: Any) -> Iterator[Stubber]:
+    """Cognito's scripted answers; each must be asked for."""
+    with Stubber(boto_client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def provider(stub: Stubber, boto_client: Any) -> CognitoIdentityProvider:
+    """The provider of a public app client."""
+    return CognitoIdentityProvider(boto_client, client_id=CLIENT_ID)
+
+
+@pytest.fixture
+def secret_provider(stub: Stubber, boto_client: Any) -> CognitoIdentityProvider:
+    """The provider of an app client with a secret."""
+    return CognitoIdentityProvider(boto_client, client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
+
+
+def refusal(provider: CognitoIdentityProvider, operation: str) -> IdentityError:
+    """Call an operation and return the exception it ends with."""
+    with pytest.raises(IdentityError) as caught:
+        CALLS[operation](provider)
+    return caught.value
+
+
+# What is sent
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_public_client_sends_exactly_this(
+    provider: CognitoIdentityProvider, stub: Stubber, operation: str
+) -> None:
+    """Without a client secret there is no hash, and nothing else is sent than what is needed."""
+    stub.add_response(METHODS[operation], ANSWERS[operation], PARAMETERS[operation])
+    CALLS[operation](provider)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_client_with_a_secret_adds_the_hash(
+    secret_provider: CognitoIdentityProvider, stub: Stubber, operation: str
+) -> None:
+    """The hash is of the name as it was typed (T17), and stands where each operation wants it."""
+    expected = dict(PARAMETERS[operation])
+    if operation == "InitiateAuth":
+        expected["AuthParameters"] = {
+            **expected["AuthParameters"],
+            "SECRET_HASH": secret_hash(USERNAME),
+        }
+    elif operation != "GlobalSignOut":
+        expected["SecretHash"] = secret_hash(USERNAME)
+    stub.add_response(METHODS[operation], ANSWERS[operation], expected)
+    CALLS[operation](secret_provider)
+
+
+@pytest.mark.parametrize(
+    ("username", "expected"),
+    [
+        ("grace", "6xO6DIYDf77sFuhi5F1sWfllCH0q5DKYmK02VnxmOq0="),
+        ("grâce", "iAtRLqPEWDOeXsXAnmc1FoVdAbOdWekVSq3jL+C/DsU="),
+    ],
+    ids=["ascii", "utf-8"],
+)
+def test_the_hash_is_what_openssl_computes(
+    secret_provider: CognitoIdentityProvider, stub: Stubber, username: str, expected: str
+) -> None:
+    """base64(HMAC-SHA256(secret, name + client id)), the name in UTF-8."""
+    assert secret_hash(username) == expected
+    parameters = {"ClientId": CLIENT_ID, "Username": username, "SecretHash": expected}
+    stub.add_response("resend_confirmation_code", {}, parameters)
+    secret_provider.resend_confirmation_code(username)
+
+
+# What comes back
+
+
+def test_a_sign_up_is_the_sub(provider: CognitoIdentityProvider, stub: Stubber) -> None:
+    """`sub` is the user's stable key (T12)."""
+    stub.add_response("sign_up", {"UserConfirmed": False, "UserSub": "0f3c"})
+    assert CALLS["SignUp"](provider) == SignUp(sub="0f3c", code_delivered=True)
+
+
+def test_a_sign_up_without_delivery_is_no_error(
+    provider: CognitoIdentityProvider, stub: Stubber
+) -> None:
+    """CodeDeliveryFailureException comes after the account was made (T22)."""
+    stub.add_client_error("sign_up", "CodeDeliveryFailureException", "Unable to deliver message")
+    assert CALLS["SignUp"](provider) == SignUp(sub=None, code_delivered=False)
+
+
+def test_a_sign_in_is_a_token_set(provider: CognitoIdentityProvider, stub: Stubber) -> None:
+    """All that RFC 6749 section 5.1 wants."""
+    stub.add_response("initiate_auth", ANSWERS["InitiateAuth"])
+    assert CALLS["InitiateAuth"](provider) == TokenSet(
+        access_token=TOKEN,
+        expires_in=3600,
+        token_type="Bearer",
+        id_token="secret.id.token",
+        refresh_token="secret-refresh-token",
+    )
+
+
+def test_a_sign_in_may_lack_the_further_tokens(
+    provider: CognitoIdentityProvider, stub: Stubber
+) -> None:
+    """ID and refresh token are None where Cognito sends none."""
+    result = {"AccessToken": TOKEN, "ExpiresIn": 300, "TokenType": "Bearer"}
+    stub.add_response("initiate_auth", {"AuthenticationResult": result})
+    expected = TokenSet(access_token=TOKEN, expires_in=300, token_type="Bearer")
+    assert CALLS["InitiateAuth"](provider) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CUSTOM_CHALLENGE",
+        "EMAIL_OTP",
+        "MFA_SETUP",
+        "NEW_PASSWORD_REQUIRED",
+        "SELECT_CHALLENGE",
+        "SELECT_MFA_TYPE",
+        "SMS_MFA",
+        "SMS_OTP",
+        "SOFTWARE_TOKEN_MFA",
+    ],
+)
+def test_a_challenge_is_an_answer_of_its_own(
+    provider: CognitoIdentityProvider, stub: Stubber, name: str
+) -> None:
+    """Where there is a challenge, there are no tokens (T19)."""
+    parameters = {"USER_ID_FOR_SRP": "0f3c", "FRIENDLY_DEVICE_NAME": "phone"}
+    stub.add_response(
+        "initiate_auth",
+        {"ChallengeName": name, "Session": "a-session-" * 3, "ChallengeParameters": parameters},
+    )
+    expected = Challenge(name=name, session="a-session-" * 3, parameters=parameters)
+    assert CALLS["InitiateAuth"](provider) == expected
+
+
+def test_a_challenge_may_be_bare(provider: CognitoIdentityProvider, stub: Stubber) -> None:
+    """Session and parameters are not in every answer."""
+    stub.add_response("initiate_auth", {"ChallengeName": "CUSTOM_CHALLENGE"})
+    expected = Challenge(name="CUSTOM_CHALLENGE", session=None, parameters={})
+    assert CALLS["InitiateAuth"](provider) == expected
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param({}, id="empty"),
+        pytest.param({"ChallengeParameters": {}}, id="parameters of no challenge"),
+        pytest.param({"AuthenticationResult": {}}, id="empty result"),
+        pytest.param({"AuthenticationResult": {"IdToken": TOKEN}}, id="no access token"),
+    ],
+)
+def test_neither_tokens_nor_challenge_is_unavailable(
+    provider: CognitoIdentityProvider, stub: Stubber, answer: dict[str, Any]
+) -> None:
+    """An answer that makes no sense is no KeyError."""
+    stub.add_response("initiate_auth", answer)
+    with pytest.raises(IdentityUnavailable):
+        CALLS["InitiateAuth"](provider)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("UserNotFoundException", "Username/client id combination not found."),
+        ("InvalidParameterException", "User is already confirmed."),
+        ("NotAuthorizedException", "User is disabled."),
+        ("CodeDeliveryFailureException", "Unable to deliver message"),
+    ],
+)
+def test_a_resend_does_not_tell_which_accounts_exist(
+    provider: CognitoIdentityProvider, stub: Stubber, code: str, message: str
+) -> None:
+    """Unknown, confirmed and disabled accounts look like one that was sent a code (T21)."""
+    stub.add_client_error("resend_confirmation_code", code, message)
+    assert provider.resend_confirmation_code(USERNAME) is None  # type: ignore[func-returns-value]
+
+
+# One row an error
+
+
+class Row(NamedTuple):
+    """What Cognito answers, and the exception it is for us."""
+
+    operation: str
+    code: str
+    message: str
+    expected: type[IdentityError]
+
+    def __str__(self) -> str:
+        return f"{self.operation}-{self.code}-{self.message[:24]}"
+
+
+_HASH = f"Unable to verify secret hash for client {CLIENT_ID}"
+_NO_HASH = f"Client {CLIENT_ID} is configured with secret but SECRET_HASH was not received"
+_WRONG_PASSWORD = "Incorrect username or password."
+_TOO_OFTEN = "Password attempts exceeded"
+_FLOW = "USER_PASSWORD_AUTH flow not enabled for this client"
+_CONFIRMED = "User cannot be confirmed. Current status is CONFIRMED"
+_ALIAS = "An account with the email already exists."
+_SIGN_UP_OFF = "SignUp is not permitted for this user pool"
+_LIMIT = "Attempt limit exceeded, please try after some time."
+_NO_SCOPE = "Access Token does not have required scopes"
+_NO_SUCH_USER = "Username/client id combination not found."
+_POLICY = "Password did not conform with policy: Password not long enough"
+_WRONG_CODE = "Invalid verification code provided, please try again."
+_OLD_CODE = "Invalid code provided, please request a code again."
+_PRE_SIGN_UP = "PreSignUp failed with error not from this domain."
+_PRE_TOKEN = "PreTokenGeneration failed with error SCOPES_BY_GROUP is not JSON."
+
+ROWS = [
+    Row("SignUp", "UsernameExistsException", "User already exists", UsernameTaken),
+    Row("SignUp", "InvalidPasswordException", _POLICY, PasswordRejected),
+    Row("SignUp", "InvalidParameterException", "Invalid email address format.", InvalidRequest),
+    Row("SignUp", "UserLambdaValidationException", _PRE_SIGN_UP, InvalidRequest),
+    Row("SignUp", "NotAuthorizedException", _HASH, IdentityUnavailable),
+    Row("SignUp", "NotAuthorizedException", _NO_HASH, IdentityUnavailable),
+    Row("SignUp", "NotAuthorizedException", _SIGN_UP_OFF, IdentityUnavailable),
+    Row("ConfirmSignUp", "CodeMismatchException", _WRONG_CODE, BadCode),
+    Row("ConfirmSignUp", "ExpiredCodeException", _OLD_CODE, ExpiredCode),
+    Row("ConfirmSignUp", "UserNotFoundException", _NO_SUCH_USER, BadCode),
+    Row("ConfirmSignUp", "AliasExistsException", _ALIAS, UsernameTaken),
+    Row("ConfirmSignUp", "InvalidParameterException", "Invalid code", BadCode),
+    Row("ConfirmSignUp", "NotAuthorizedException", _CONFIRMED, BadCode),
+    Row("ConfirmSignUp", "NotAuthorizedException", "User is disabled.", BadCode),
+    Row("ConfirmSignUp", "NotAuthorizedException", _HASH, IdentityUnavailable),
+    Row("ConfirmSignUp", "NotAuthorizedException", _NO_HASH, IdentityUnavailable),
+    Row("ConfirmSignUp", "TooManyFailedAttemptsException", "Too many attempts", TooManyRequests),
+    Row("ResendConfirmationCode", "NotAuthorizedException", _HASH, IdentityUnavailable),
+    Row("ResendConfirmationCode", "NotAuthorizedException", _NO_HASH, IdentityUnavailable),
+    Row("InitiateAuth", "NotAuthorizedException", _WRONG_PASSWORD, BadCredentials),
+    Row("InitiateAuth", "NotAuthorizedException", "User is disabled.", BadCredentials),
+    Row("InitiateAuth", "NotAuthorizedException", _TOO_OFTEN, TooManyRequests),
+    Row("InitiateAuth", "NotAuthorizedException", _LIMIT, TooManyRequests),
+    Row("InitiateAuth", "NotAuthorizedException", _HASH, IdentityUnavailable),
+    Row("InitiateAuth", "NotAuthorizedException", _NO_HASH, IdentityUnavailable),
+    Row("InitiateAuth", "UserNotFoundException", "User does not exist.", BadCredentials),
+    Row("InitiateAuth", "UserNotConfirmedException", "User is not confirmed.", NotConfirmed),
+    Row("InitiateAuth", "PasswordResetRequiredException", "reset", PasswordResetRequired),  # T31
+    Row("InitiateAuth", "InvalidParameterException", _FLOW, IdentityUnavailable),
+    Row("InitiateAuth", "UserLambdaValidationException", _PRE_TOKEN, IdentityUnavailable),  # T25
+    Row("GlobalSignOut", "NotAuthorizedException", "Access Token has been revoked", SessionEnded),
+    Row("GlobalSignOut", "NotAuthorizedException", "Access Token has expired", SessionEnded),
+    Row("GlobalSignOut", "NotAuthorizedException", _NO_SCOPE, SessionEnded),
+    Row("GlobalSignOut", "UserNotFoundException", "User does not exist.", SessionEnded),
+    Row("GlobalSignOut", "UserNotConfirmedException", "User is not confirmed.", SessionEnded),
+    Row("GlobalSignOut", "PasswordResetRequiredException", "reset", SessionEnded),
+    *[
+        Row(operation, code, message, expected)
+        for operation in OPERATIONS
+        for code, message, expected in [
+            ("TooManyRequestsException", "Rate exceeded", TooManyRequests),
+            ("LimitExceededException", _LIMIT, TooManyRequests),
+            ("ForbiddenException", "Request not allowed due to WAF block.", IdentityUnavailable),
+            ("InternalErrorException", "Something went wrong", IdentityUnavailable),
+            ("ResourceNotFoundException", "no such client", IdentityUnavailable),
+            ("UnexpectedLambdaException", "arn:aws:lambda…", IdentityUnavailable),
+            ("InvalidLambdaResponseException", "Unrecognizable output", IdentityUnavailable),
+            ("AnErrorOfNextYear", "?", IdentityUnavailable),
+        ]
+    ],
+]
+each_error = pytest.mark.parametrize("row", ROWS, ids=str)
+
+
+@each_error
+def test_each_error_has_its_exception(
+    provider: CognitoIdentityProvider, stub: Stubber, row: Row
+) -> None:
+    """Told apart by operation and code first, by the message last (T23)."""
+    stub.add_client_error(METHODS[row.operation], row.code, row.message, http_status_code=400)
+    assert type(refusal(provider, row.operation)) is row.expected
+
+
+# What identity/provider.py says that each method raises, and what any may raise.
+_ANY = {TooManyRequests, IdentityUnavailable}
+DOCUMENTED: dict[str, set[type[IdentityError]]] = {
+    "SignUp": {UsernameTaken, PasswordRejected, InvalidRequest} | _ANY,
+    "ConfirmSignUp": {BadCode, ExpiredCode, UsernameTaken} | _ANY,
+    "ResendConfirmationCode": _ANY,
+    "InitiateAuth": {BadCredentials, NotConfirmed, PasswordResetRequired} | _ANY,
+    "GlobalSignOut": {SessionEnded} | _ANY,
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_whatever_cognito_raises_a_method_keeps_its_word(
+    provider: CognitoIdentityProvider, stub: Stubber, operation: str
+) -> None:
+    """No error that botocore's model knows of becomes an exception the method does not name."""
+    shapes = stub.client.meta.service_model.operation_model(operation).error_shapes
+    surprising = {}
+    for code in sorted(shape.name for shape in shapes):
+        stub.add_client_error(METHODS[operation], code, "a message", http_status_code=400)
+        try:
+            CALLS[operation](provider)
+        except IdentityError as error:
+            if type(error) not in DOCUMENTED[operation]:
+                surprising[code] = type(error).__name__
+    assert surprising == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "seconds"),
+    [
+        (Row("InitiateAuth", "TooManyRequestsException", "Rate exceeded", TooManyRequests), 5),
+        (Row("SignUp", "LimitExceededException", _LIMIT, TooManyRequests), 300),
+        (Row("ConfirmSignUp", "TooManyFailedAttemptsException", "-", TooManyRequests), 300),
+        (Row("InitiateAuth", "NotAuthorizedException", _TOO_OFTEN, TooManyRequests), 300),
+    ],
+    ids=str,
+)
+def test_too_many_requests_says_how_long_to_wait(
+    provider: CognitoIdentityProvider, stub: Stubber, row: Row, seconds: int
+) -> None:
+    """Throttling lasts seconds, a user's own limit minutes (T24)."""
+    stub.add_client_error(METHODS[row.operation], row.code, row.message, http_status_code=400)
+    error = refusal(provider, row.operation)
+    assert isinstance(error, TooManyRequests)
+    assert error.retry_after == seconds
+
+
+# What is never told
+
+
+def everything_told(error: BaseException, caplog: pytest.LogCaptureFixture) -> str:
+    """All that an exception and the log show of a call."""
+    records = [
+        f"{record.getMessage()} {record.args} {record.exc_info}" for record in caplog.records
+    ]
+    return "\n".join(
+        [str(error), repr(error), repr(error.args), *traceback.format_exception(error), *records]
+    )
+
+
+@each_error
+def test_no_error_tells_a_secret(
+    secret_provider: CognitoIdentityProvider,
+    stub: Stubber,
+    caplog: pytest.LogCaptureFixture,
+    row: Row,
+) -> None:
+    """Neither exception, traceback nor log repeat Cognito's message or what was sent."""
+    caplog.set_level(logging.DEBUG, logger="resource_server")
+    poisoned = f"{row.message} text-of-cognito {' '.join(SECRETS)}"
+    stub.add_client_error(METHODS[row.operation], row.code, poisoned, http_status_code=400)
+    error = refusal(secret_provider, row.operation)
+    assert error.__cause__ is None
+    assert error.__suppress_context__
+    told = everything_told(error, caplog)
+    never = (*SECRETS, secret_hash(USERNAME), "text-of-cognito")
+    assert [secret for secret in never if secret in told] == []
+
+
+def test_a_value_that_botocore_refuses_is_not_told(
+    boto_client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Botocore's own validation repeats parameters; ours names the class alone."""
+    caplog.set_level(logging.DEBUG, logger="resource_server")
+    provider = CognitoIdentityProvider(boto_client, client_id=CLIENT_ID)
+    wrong: Any = [PASSWORD]
+    with pytest.raises(IdentityError) as caught:
+        provider.authenticate(USERNAME, wrong)
+    told = everything_told(caught.value, caplog)
+    assert "ParamValidationError" in told
+    assert PASSWORD not in told
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        ("InitiateAuth", "ResourceNotFoundException"),
+        ("SignUp", "InvalidLambdaResponseException"),
+        ("GlobalSignOut", "AnErrorOfNextYear"),
+    ],
+)
+def test_an_operator_learns_which_fault_it_is(
+    provider: CognitoIdentityProvider,
+    stub: Stubber,
+    caplog: pytest.LogCaptureFixture,
+    operation: str,
+    code: str,
+) -> None:
+    """A fault of the set-up is logged with operation and code, which hold no secret."""
+    stub.add_client_error(METHODS[operation], code, "a message", http_status_code=400)
+    assert isinstance(refusal(provider, operation), IdentityUnavailable)
+    [record] = [record for record in caplog.records if record.name.startswith("resource_server")]
+    assert record.levelno == logging.ERROR
+    assert operation in record.getMessage()
+    assert code in record.getMessage()
+
+
+def test_no_repr_shows_a_token() -> None:
+    """TokenSet and Challenge can be logged by mistake."""
+    tokens = TokenSet(TOKEN, 3600, "Bearer", "secret.id.token", "secret-refresh-token")
+    challenge = Challenge("SMS_MFA", "a-secret-session", {"CODE_DELIVERY_DESTINATION": "+1secret"})
+    shown = f"{tokens} {tokens!r} {challenge} {challenge!r}"
+    assert "secret" not in shown
+    assert "SMS_MFA" in shown
+    assert "3600" in shown
+
+
+# On the wire
+
+
+class Wire:
+    """Plays Cognito on a real socket: gives its answers in turn and keeps the requests."""
+
+    def __init__(self, *answers: tuple[int, object]) -> None:
+        self.requests: list[dict[str, str]] = []
+        self.bodies: list[Any] = []
+        left = list(answers)
+        wire = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                wire.requests.append({k.lower(): v for k, v in self.headers.items()})
+                wire.bodies.append(json.loads(body))
+                status, answer = left.pop(0) if left else (599, {})
+                sent = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/x-amz-json-1.1")
+                self.send_header("Content-Length", str(len(sent)))
+                self.end_headers()
+                self.wfile.write(sent)
+
+            def log_message(self, *_: object) -> None:
+                """Stay silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
+        self._thread.start()
+        self.client: Any = cognito_client(REGION, endpoint_url=self.url)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def provider(self) -> CognitoIdentityProvider:
+        """A provider that asks it."""
+        return CognitoIdentityProvider(self.client, client_id=CLIENT_ID)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.client.close()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=10)
+
+
+@pytest.fixture
+def play() -> Iterator[Callable[..., Wire]]:
+    """Starts a Wire with the answers it shall give."""
+    wires: list[Wire] = []
+
+    def start(*answers: tuple[int, object]) -> Wire:
+        wires.append(Wire(*answers))
+        return wires[-1]
+
+    yield start
+    for wire in wires:
+        wire.close()
+
+
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A container as it comes: no AWS variables, no files in the home directory."""
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+
+
+OK = (200, ANSWERS["InitiateAuth"])
+INTERNAL_ERROR = (500, {"__type": "InternalErrorException", "message": "x"})
+THROTTLED = (400, {"__type": "TooManyRequestsException", "message": "x"})
+LIMITED = (400, {"__type": "LimitExceededException", "message": "x"})
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_requests_need_no_credentials(
+    play: Callable[..., Wire], no_credentials: None, operation: str
+) -> None:
+    """A container without AWS credentials can run this service; nobody is asked for any."""
+    wire = play((200, ANSWERS[operation]))
+    CALLS[operation](wire.provider)
+    [request] = wire.requests
+    assert "authorization" not in request
+    assert request["x-amz-target"] == f"AWSCognitoIdentityProviderService.{operation}"
+    assert wire.bodies == [PARAMETERS[operation]]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_requests_are_unsigned_even_with_credentials(
+    play: Callable[..., Wire], monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """Credentials that happen to be there are not used for public operations."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
+    wire = play((200, ANSWERS[operation]))
+    CALLS[operation](wire.provider)
+    assert "authorization" not in wire.requests[0]
+
+
+def test_a_500_is_tried_once_more(play: Callable[..., Wire]) -> None:
+    """The second try's answer counts."""
+    wire = play(INTERNAL_ERROR, OK)
+    assert isinstance(CALLS["InitiateAuth"](wire.provider), TokenSet)
+    assert len(wire.requests) == 2
+
+
+def test_two_500s_are_unavailable(play: Callable[..., Wire]) -> None:
+    """There is no third try: somebody waits for the answer."""
+    wire = play(INTERNAL_ERROR, INTERNAL_ERROR, OK)
+    with pytest.raises(IdentityUnavailable):
+        CALLS["InitiateAuth"](wire.provider)
+    assert len(wire.requests) == 2
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_users_limit_is_not_tried_again(play: Callable[..., Wire], operation: str) -> None:
+    """Another try would only prolong LimitExceededException (T24)."""
+    wire = play(LIMITED, (200, ANSWERS[operation]))
+    with pytest.raises(TooManyRequests) as caught:
+        CALLS[operation](wire.provider)
+    assert caught.value.retry_after == 300
+    assert len(wire.requests) == 1
+
+
+def test_throttling_is_tried_again(play: Callable[..., Wire]) -> None:
+    """Botocore waits and repeats TooManyRequestsException."""
+    wire = play(THROTTLED, OK)
+    assert isinstance(CALLS["InitiateAuth"](wire.provider), TokenSet)
+    assert len(wire.requests) == 2
+
+
+def test_throttling_that_lasts_is_told(play: Callable[..., Wire]) -> None:
+    """After botocore's second try the client is asked to wait."""
+    wire = play(THROTTLED, THROTTLED, OK)
+    with pytest.raises(TooManyRequests) as caught:
+        CALLS["InitiateAuth"](wire.provider)
+    assert caught.value.retry_after == 5
+    assert len(wire.requests) == 2
+
+
+def test_a_wrong_password_is_not_tried_again(play: Callable[..., Wire]) -> None:
+    """One mistake of the user's counts as one at Cognito, too."""
+    refused = (400, {"__type": "NotAuthorizedException", "message": _WRONG_PASSWORD})
+    wire = play(refused, OK)
+    with pytest.raises(BadCredentials):
+        CALLS["InitiateAuth"](wire.provider)
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer"),
+    [
+        ("InitiateAuth", b"this is no JSON"),
+        ("SignUp", b"this is no JSON"),
+        ("InitiateAuth", {}),
+        ("SignUp", {}),
+    ],
+    ids=["InitiateAuth-no JSON", "SignUp-no JSON", "InitiateAuth-empty", "SignUp-empty"],
+)
+def test_an_answer_without_sense_is_unavailable(
+    play: Callable[..., Wire], operation: str, answer: object
+) -> None:
+    """Whoever answered in Cognito's place, a proxy for one: no exception but ours comes of it."""
+    wire = play(*[(200, answer)] * 4)
+    with pytest.raises(IdentityUnavailable):
+        CALLS[operation](wire.provider)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_refused_connection_is_unavailable(
+    caplog: pytest.LogCaptureFixture, operation: str
+) -> None:
+    """Nobody listens: the log names the class of the failure, and no parameter."""
+    caplog.set_level(logging.DEBUG, logger="resource_server")
+    with socket.socket() as reserved:  # bound, never listening: connections are refused
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+        client = cognito_client(REGION, endpoint_url=url)
+        provider = CognitoIdentityProvider(client, client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
+        with pytest.raises(IdentityUnavailable) as caught:
+            CALLS[operation](provider)
+        client.close()
+    told = everything_told(caught.value, caplog)
+    assert "EndpointConnectionError" in told
+    assert not [secret for secret in SECRETS if secret in told]
+
+
+def test_the_clients_time_is_bounded(boto_client: Any) -> None:
+    """Two tries with both timeouts stay within gunicorn's 30 seconds."""
+    config = boto_client.meta.config
+    assert config.connect_timeout == 2
+    assert config.read_timeout == 5
+    assert config.retries["mode"] == "standard"
+    assert config.retries["total_max_attempts"] == 2
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"])
+def test_the_environment_does_not_redirect_the_client(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Where Cognito is comes from Settings alone."""
+    monkeypatch.setenv(name, "http://127.0.0.1:1")
+    client = cognito_client(REGION)
+    assert client.meta.endpoint_url == f"https://cognito-idp.{REGION}.amazonaws.com"
+    told = cognito_client(REGION, endpoint_url="http://127.0.0.1:2")
+    assert told.meta.endpoint_url == "http://127.0.0.1:2"
+
+
+def test_a_config_file_does_not_redirect_the_client(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """~/.aws/config can name endpoints as well."""
+    file = tmp_path / "config"
+    file.write_text("[default]\nendpoint_url = http://127.0.0.1:1\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    client = cognito_client(REGION)
+    assert client.meta.endpoint_url == f"https://cognito-idp.{REGION}.amazonaws.com"
+
+
+# On moto
+
+
+@pytest.fixture
+def on_moto(mock_cognito_client: MockCognito) -> CognitoIdentityProvider:
+    """The provider on the test pool."""
+    return CognitoIdentityProvider(
+        cognito_client(REGION),
+        client_id=mock_cognito_client.client_id,
+        client_secret=mock_cognito_client.client_secret,
+    )
+
+
+def another_code(code: str) -> str:
+    """Return a code that is not this one."""
+    return f"{(int(code) + 1) % 10**6:06}"
+
+
+def test_the_whole_way(on_moto: CognitoIdentityProvider) -> None:
+    """Sign up, mistype the code, confirm, sign in, sign out; the token is void then."""
+    made = on_moto.sign_up(USERNAME, email=EMAIL, password=PASSWORD)
+    assert made.sub
+    assert made.code_delivered
+    with pytest.raises(NotConfirmed):
+        on_moto.authenticate(USERNAME, PASSWORD)
+
+    code = gaps.outbox.last_code(USERNAME)
+    with pytest.raises(BadCode):
+        on_moto.confirm_sign_up(USERNAME, another_code(code))
+    on_moto.confirm_sign_up(USERNAME, code)
+    with pytest.raises(BadCode):
+        on_moto.confirm_sign_up(USERNAME, code)
+
+    tokens = on_moto.authenticate(USERNAME, PASSWORD)
+    assert isinstance(tokens, TokenSet)
+    assert tokens.token_type == "Bearer"
+    assert tokens.expires_in == 3600
+    assert tokens.id_token
+    assert tokens.refresh_token
+    on_moto.sign_out(tokens.access_token)
+    with pytest.raises(SessionEnded):
+        on_moto.sign_out(tokens.access_token)
+
+
+def test_a_taken_name_and_a_weak_password(
+    on_moto: CognitoIdentityProvider, user: SignedUpUser
+) -> None:
+    """Both are refused, each as what it is."""
+    with pytest.raises(UsernameTaken):
+        on_moto.sign_up(user.username, email=EMAIL, password=PASSWORD)
+    with pytest.raises(PasswordRejected):
+        on_moto.sign_up(USERNAME, email=EMAIL, password="weakling")
+
+
+def test_unknown_user_and_wrong_password_are_one(
+    on_moto: CognitoIdentityProvider, user: SignedUpUser
+) -> None:
+    """The same exception, with nothing in it that differs (T21)."""
+    told = []
+    for username in (user.username, "nobody"):
+        with pytest.raises(BadCredentials) as caught:
+            on_moto.authenticate(username, "Wr0ng-passw0rd!")
+        told.append((repr(caught.value), str(caught.value)))
+    assert told[0] == told[1]
+    with pytest.raises(BadCode):
+        on_moto.confirm_sign_up("nobody", CODE)
+
+
+def test_a_resend_reaches_those_who_wait_for_a_code(
+    on_moto: CognitoIdentityProvider, user: SignedUpUser
+) -> None:
+    """Unknown and confirmed users are sent nothing, and nobody is told so."""
+    on_moto.sign_up(USERNAME, email=EMAIL, password=PASSWORD)
+    for username in (USERNAME, "nobody", user.username):
+        on_moto.resend_confirmation_code(username)
+    assert [sent.username for sent in gaps.outbox.sent] == [USERNAME, USERNAME]
+    on_moto.confirm_sign_up(USERNAME, gaps.outbox.last_code(USERNAME))
+
+
+def test_a_temporary_password_is_a_challenge(
+    on_moto: CognitoIdentityProvider, mock_cognito_client: MockCognito
+) -> None:
+    """A user whom an administrator made must choose a password."""
+    mock_cognito_client.client.admin_create_user(
+        UserPoolId=mock_cognito_client.pool_id, Username="new", TemporaryPassword=PASSWORD
+    )
+    challenge = on_moto.authenticate("new", PASSWORD)
+    assert isinstance(challenge, Challenge)
+    assert challenge.name == "NEW_PASSWORD_REQUIRED"
+    assert challenge.session
+
+
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS if name != "GlobalSignOut"])
+@pytest.mark.parametrize("secret", [None, "wrong"], ids=["no secret", "wrong secret"])
+def test_a_wrong_client_secret_is_no_users_fault(
+    mock_cognito_client: MockCognito, operation: str, secret: str | None
+) -> None:
+    """The service cannot use the pool then: whatever it is asked, it says so."""
+    provider = CognitoIdentityProvider(
+        cognito_client(REGION), client_id=mock_cognito_client.client_id, client_secret=secret
+    )
+    with pytest.raises(IdentityUnavailable):
+        CALLS[operation](provider)
