@@ -1,0 +1,465 @@
+"""Settings: read once, all faults told together, secrets never."""
+
+import os
+import re
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import make_url
+
+from resource_server.settings import Settings, SettingsError, load_settings
+from resource_server.tokens import UserPool
+
+ROOT = Path(__file__).parent.parent
+POOL = {
+    "AWS_REGION": "eu-west-2",
+    "AWS_USER_POOL_ID": "eu-west-2_AbCdEf123",
+    "AWS_COGNITO_APP_CLIENT_ID": "1example23456789",
+}
+RDS = {
+    "RDS_USERNAME": "app",
+    "RDS_PASSWORD": "rds-hunter2",
+    "RDS_HOSTNAME": "db.example.com",
+    "RDS_PORT": "5433",
+    "RDS_DB_NAME": "randoms",
+}
+SECRET = "hunter2-of-the-operator"
+
+
+def faults_of(config: dict[str, Any]) -> list[str]:
+    """Load settings that must not load, and return the sentences of the refusal."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(config)
+    return [line.removeprefix("  - ") for line in str(caught.value).splitlines()[1:]]
+
+
+def fault_of(config: dict[str, Any]) -> str:
+    """Load settings that have one fault, and return its sentence."""
+    [fault] = faults_of(config)
+    return fault
+
+
+# Faults
+
+
+def test_an_empty_environment_names_what_is_missing() -> None:
+    """Each missing name comes with what it is and an example to copy."""
+    assert faults_of({}) == [
+        "AWS_REGION is not set: the region of the user pool, for example AWS_REGION=eu-west-2",
+        "AWS_USER_POOL_ID is not set: the id of the user pool, for example "
+        "AWS_USER_POOL_ID=eu-west-2_AbCdEf123",
+        "AWS_COGNITO_APP_CLIENT_ID is not set: the app client this service signs users in with, "
+        "for example AWS_COGNITO_APP_CLIENT_ID=1h57kf5cpq17m0eml12EXAMPLE",
+    ]
+
+
+def test_the_message_begins_with_a_sentence() -> None:
+    """An operator who sees only the first line knows what it is about."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).splitlines()[0] == "The service cannot start with these settings:"
+    assert isinstance(caught.value, ValueError)
+
+
+WRONG = [
+    ("AWS_REGION", ""),
+    ("AWS_USER_POOL_ID", "AbCdEf123"),
+    ("AWS_USER_POOL_ID", "eu-west-2_AbC/../x"),
+    ("AWS_COGNITO_APP_CLIENT_ID", "has a space"),
+    ("AWS_COGNITO_APP_CLIENT_ID", "a" * 129),
+    ("RDS_PORT", "many"),
+    ("DATABASE_URL", "not a URL"),
+    ("DATABASE_URL", "mysql://db.example.com/randoms"),
+    ("COGNITO_TRUSTED_POOLS", "eu-west-1_AbCdEf123"),
+    ("COGNITO_TRUSTED_POOLS", "eu-west-1_AbCdEf123="),
+    ("COGNITO_TRUSTED_POOLS", "nonsense=client"),
+    ("COGNITO_JWKS_URI", "ftp://example.com/jwks.json"),
+    ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", "127.0.0.1:5001"),
+    ("COGNITO_EMULATOR", "on"),
+    ("JWT_LEEWAY_SECONDS", "ten"),
+    ("TOKEN_CACHE_SIZE", "1.5"),
+    ("LOG_FORMAT", "yaml"),
+    ("LOG_LEVEL", "VERBOSE"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=[f"{n}={v[:24]}" for n, v in WRONG])
+def test_a_wrong_value_is_told_with_an_example(name: str, value: str) -> None:
+    """The sentence has the name, what is wrong, what the setting is for, and an example."""
+    fault = fault_of(POOL | {name: value})
+    field = Settings.model_fields[name.lower()]
+    assert re.match(rf"{name} is wrong \(.+\): ", fault), fault
+    assert str(field.description) in fault
+    assert f"for example {name}=" in fault
+
+
+def test_all_wrong_values_are_told_at_once() -> None:
+    """Nobody mends a deployment one fault a start; unknown names are among the faults."""
+    wrong = dict(WRONG) | {"NO_SUCH_SETTING": "x", "aws_region": "eu-west-2"}
+    named = [fault.split()[0] for fault in faults_of(wrong)]
+    assert sorted(named) == sorted(wrong)
+
+
+def test_faults_between_settings_are_told_at_once() -> None:
+    """Settings that contradict each other are told in one message."""
+    faults = faults_of(
+        POOL
+        | {
+            "AWS_REGION": "eu-west-1",
+            "RDS_HOSTNAME": "db.example.com",
+            "COGNITO_TRUSTED_POOLS": "eu-west-2_AbCdEf123=client",
+            "JWKS_MAX_AGE_SECONDS": "60",
+        }
+    )
+    assert [fault.split()[0] for fault in faults] == [
+        "AWS_REGION",
+        "RDS_*",
+        "COGNITO_TRUSTED_POOLS",
+        "JWKS_MAX_AGE_SECONDS",
+    ]
+
+
+def test_wrong_values_and_contradictions_are_told_at_once() -> None:
+    """A wrong value does not hide that two others contradict each other."""
+    config = POOL | {
+        "AWS_REGION": "eu-west-1",
+        "RDS_HOSTNAME": "db.example.com",
+        "LOG_LEVEL": "VERBOSE",
+    }
+    named = {fault.split()[0] for fault in faults_of(config)}
+    assert named == {"AWS_REGION", "RDS_*", "LOG_LEVEL"}
+
+
+def test_an_unknown_name_in_the_mapping_is_a_fault() -> None:
+    """A slip of the pen does not leave a setting at its default."""
+    fault = fault_of(POOL | {"JWT_LEEWAY_SECOND": 5})
+    assert fault == "JWT_LEEWAY_SECOND is no setting of this service: see docs/settings.md"
+
+
+def test_region_and_pool_must_agree() -> None:
+    """The sentence has both regions."""
+    fault = fault_of(POOL | {"AWS_REGION": "us-east-1"})
+    assert fault.startswith("AWS_REGION is us-east-1, but AWS_USER_POOL_ID belongs to eu-west-2")
+
+
+@pytest.mark.parametrize(
+    "left_out", ["RDS_USERNAME", "RDS_PASSWORD", "RDS_HOSTNAME", "RDS_DB_NAME"]
+)
+def test_an_incomplete_database_is_a_fault(left_out: str) -> None:
+    """A forgotten variable does not make a production server write to SQLite."""
+    config = POOL | {name: value for name, value in RDS.items() if name != left_out}
+    fault = fault_of(config)
+    assert fault == f"RDS_* is incomplete: set {left_out} too, or DATABASE_URL instead of all"
+
+
+def test_an_empty_rds_password_is_not_the_sqlite_database() -> None:
+    """A database that is half configured is told, wherever the empty value stands."""
+    fault = fault_of(POOL | RDS | {"RDS_PASSWORD": ""})
+    assert fault == "RDS_* is incomplete: set RDS_PASSWORD too, or DATABASE_URL instead of all"
+
+
+def test_a_trusted_pool_is_named_once() -> None:
+    """Two lists of clients for one pool would be two truths."""
+    pools = "eu-west-1_AbCdEf123=a,eu-west-1_AbCdEf123=b"
+    assert "names a pool twice" in fault_of(POOL | {"COGNITO_TRUSTED_POOLS": pools})
+
+
+# Secrets
+
+WRONG_URLS = [
+    f"mysql://app:{SECRET}@db.example.com/randoms",
+    f"postgresql//app:{SECRET}@db.example.com/randoms",
+    f"postgresql://app:{SECRET}@db.example.com:port/randoms",
+    f"postgresql://app:p@ss:{SECRET}@db.example.com/randoms",
+    SECRET,
+]
+
+
+@pytest.mark.parametrize("url", WRONG_URLS)
+def test_a_wrong_database_url_is_not_shown(url: str) -> None:
+    """A password in a URL that cannot be read is a password all the same."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(POOL | {"DATABASE_URL": url})
+    assert "DATABASE_URL is wrong" in str(caught.value)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_no_fault_shows_a_secret() -> None:
+    """Neither the message nor the chain of exceptions behind it."""
+    secrets = {
+        "AWS_COGNITO_APP_CLIENT_SECRET": SECRET,
+        "RDS_PASSWORD": SECRET,
+        "DATABASE_URL": f"postgresql://app:{SECRET}@db.example.com/randoms",
+    }
+    for config in (secrets, POOL | secrets | {"AWS_REGION": "eu-west-1"}, dict(WRONG) | secrets):
+        with pytest.raises(SettingsError) as caught:
+            load_settings(config)
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+        assert SECRET not in repr(caught.value)
+
+
+@pytest.mark.parametrize("name", ["AWS_COGNITO_APP_CLIENT_SECRET", "RDS_PASSWORD", "DATABASE_URL"])
+def test_a_secret_of_the_wrong_type_is_not_shown(name: str) -> None:
+    """A mapping can hold anything."""
+    assert SECRET not in fault_of(POOL | {name: [SECRET]})
+
+
+def test_settings_do_not_show_secrets() -> None:
+    """They can be logged by mistake; the secrets are there when asked for."""
+    settings = load_settings(
+        POOL
+        | RDS
+        | {"RDS_PASSWORD": SECRET, "AWS_COGNITO_APP_CLIENT_SECRET": SECRET}
+        | {"DATABASE_URL": f"postgresql://app:{SECRET}@db.example.com/randoms"}
+    )
+    assert (
+        SECRET not in f"{settings!r} {settings} {settings.sqlalchemy_url} {settings.model_dump()}"
+    )
+    secret = settings.aws_cognito_app_client_secret
+    assert secret is not None
+    assert secret.get_secret_value() == SECRET
+
+
+# Where values come from
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names are those of the table in docs/settings.md."""
+    for name, value in (POOL | {"JWT_LEEWAY_SECONDS": "3", "LOG_FORMAT": "text"}).items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.aws_user_pool_id == POOL["AWS_USER_POOL_ID"]
+    assert settings.jwt_leeway_seconds == 3
+    assert settings.log_format == "text"
+
+
+def test_the_mapping_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even over a value that would be a fault."""
+    monkeypatch.setenv("JWT_LEEWAY_SECONDS", "ten")
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    settings = load_settings(POOL | {"JWT_LEEWAY_SECONDS": 7})
+    assert settings.jwt_leeway_seconds == 7
+    assert settings.log_level == "DEBUG"
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files and CI produce them: defaults hold, and what is required is missing."""
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), "")
+    assert load_settings(POOL) == Settings(**{k.lower(): v for k, v in POOL.items()})  # type: ignore[arg-type]
+    assert [fault.split(":")[0] for fault in faults_of({})] == [f"{n} is not set" for n in POOL]
+
+
+def test_files_are_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`.env` is for the `flask` command; a server is told by its environment."""
+    lines = "".join(f"{name}={value}\n" for name, value in POOL.items())
+    for name in (".env", ".flaskenv"):
+        (tmp_path / name).write_text(lines, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert len(faults_of({})) == len(POOL)
+
+
+def test_other_variables_are_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment holds much that is no setting."""
+    monkeypatch.setenv("NO_SUCH_SETTING", "x")
+    load_settings(POOL)
+
+
+def test_settings_are_frozen() -> None:
+    """What an app began with stays."""
+    settings: Any = load_settings(POOL)
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.aws_region = "eu-west-1"
+
+
+# The database
+
+
+def test_without_a_database_it_is_sqlite() -> None:
+    """None stands for SQLite in the instance folder."""
+    assert load_settings(POOL).sqlalchemy_url is None
+
+
+def test_rds_variables_make_a_url() -> None:
+    """As Elastic Beanstalk and ECS hand them over."""
+    url = load_settings(POOL | RDS).sqlalchemy_url
+    assert url is not None
+    assert url.render_as_string(hide_password=False) == (
+        "postgresql+psycopg2://app:rds-hunter2@db.example.com:5433/randoms"
+    )
+
+
+def test_the_rds_port_has_a_default() -> None:
+    """5432, as PostgreSQL has it."""
+    config = {name: value for name, value in RDS.items() if name != "RDS_PORT"}
+    url = load_settings(POOL | config).sqlalchemy_url
+    assert url is not None
+    assert url.port == 5432
+
+
+@pytest.mark.parametrize("password", ["p@ss:w/rd?#%25&+ =", "ünï¢ødé", "'\"\\", "%40", " x "])
+def test_any_character_may_be_in_the_rds_password(password: str) -> None:
+    """The URL is built, not pasted together: it reads back as it was."""
+    url = load_settings(POOL | RDS | {"RDS_PASSWORD": password}).sqlalchemy_url
+    assert url is not None
+    again = make_url(url.render_as_string(hide_password=False))
+    for read in (url, again):
+        assert read.password == password
+        assert (read.username, read.host, read.port) == ("app", "db.example.com", 5433)
+        assert read.database == "randoms"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("postgres://a:b@h/d", "postgresql+psycopg2://a:b@h/d"),
+        ("postgresql://a:b@h/d", "postgresql+psycopg2://a:b@h/d"),
+        ("postgresql+psycopg2://a:b@h:1/d", "postgresql+psycopg2://a:b@h:1/d"),
+        ("postgresql://a:p%40ss@h/d", "postgresql+psycopg2://a:p%40ss@h/d"),
+        ("postgresql://h/d?sslmode=require", "postgresql+psycopg2://h/d?sslmode=require"),
+        ("postgresql:///d?host=/run/pg", "postgresql+psycopg2:///d?host=/run/pg"),
+        ("sqlite:////srv/data.sqlite", "sqlite:////srv/data.sqlite"),
+        ("sqlite://", "sqlite://"),
+    ],
+)
+def test_database_urls_name_our_driver(given: str, expected: str) -> None:
+    """Heroku's spelling works as well; options and escaped characters stay."""
+    url = load_settings(POOL | {"DATABASE_URL": given}).sqlalchemy_url
+    assert url is not None
+    assert make_url(url.render_as_string(hide_password=False)) == make_url(expected)
+
+
+def test_database_url_wins_over_rds() -> None:
+    """Then RDS_* may be incomplete, too."""
+    for rds in (RDS, {"RDS_HOSTNAME": "db.example.com"}):
+        url = load_settings(POOL | rds | {"DATABASE_URL": "postgresql://other/db"}).sqlalchemy_url
+        assert url is not None
+        assert url.host == "other"
+
+
+# Clients and pools
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", ("a",)),
+        ("a,b", ("a", "b")),
+        (" a , b ,", ("a", "b")),
+        (",, ,", ()),
+    ],
+)
+def test_allowed_clients_are_comma_separated(text: str, expected: tuple[str, ...]) -> None:
+    """Blanks and empty entries do not count, so that no empty client id is ever accepted."""
+    settings = load_settings(POOL | {"COGNITO_ALLOWED_CLIENT_IDS": text})
+    assert settings.cognito_allowed_client_ids == expected
+    assert settings.client_ids == {POOL["AWS_COGNITO_APP_CLIENT_ID"], *expected}
+
+
+def test_allowed_clients_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable is plain text, not JSON."""
+    monkeypatch.setenv("COGNITO_ALLOWED_CLIENT_IDS", "a,b")
+    assert load_settings(POOL).cognito_allowed_client_ids == ("a", "b")
+
+
+def test_trusted_pools_are_read() -> None:
+    """Each pool comes with its own clients."""
+    text = "eu-west-1_AbCdEf123=a|b, us-east-1_Other=c ,"
+    assert load_settings(POOL | {"COGNITO_TRUSTED_POOLS": text}).cognito_trusted_pools == (
+        ("eu-west-1_AbCdEf123", frozenset({"a", "b"})),
+        ("us-east-1_Other", frozenset({"c"})),
+    )
+
+
+def test_the_user_pool_is_parsed() -> None:
+    """Issuer and address of the keys follow from the id."""
+    assert load_settings(POOL).user_pool == UserPool.parse("eu-west-2_AbCdEf123")
+
+
+def test_an_emulator_may_be_elsewhere() -> None:
+    """Issuer and address of the keys can be told."""
+    told = {
+        "COGNITO_ISSUER": "http://127.0.0.1:5001/x",
+        "COGNITO_JWKS_URI": "http://127.0.0.1/jwks",
+    }
+    pool = load_settings(POOL | told).user_pool
+    assert pool.issuers == ("http://127.0.0.1:5001/x",)
+    assert pool.jwks_uri == "http://127.0.0.1/jwks"
+
+
+# Numbers
+
+BOUNDS = [
+    ("RDS_PORT", ["1", "65535"], ["0", "65536", "-1", "5432.5"]),
+    ("JWT_LEEWAY_SECONDS", ["0", "0.5", "300"], ["-1", "300.5", "nan", "inf"]),
+    ("JWKS_REFRESH_SECONDS", ["1", "86400"], ["0", "-3600", "nan"]),
+    ("JWKS_MAX_AGE_SECONDS", ["3600"], ["0", "3599", "nan"]),
+    ("JWKS_COOLDOWN_SECONDS", ["1"], ["0", "0.5", "nan"]),
+    ("JWKS_TIMEOUT_SECONDS", ["0.1", "60"], ["0", "-3", "61", "nan"]),
+    ("TOKEN_CACHE_SIZE", ["0", "1"], ["-1", "1.5", "many"]),
+    ("REVOCATION_POLL_SECONDS", ["0.1", "60"], ["0", "61", "nan"]),
+]
+GOOD_NUMBERS = [(name, value) for name, good, _ in BOUNDS for value in good]
+BAD_NUMBERS = [(name, value) for name, _, bad in BOUNDS for value in bad]
+
+
+@pytest.mark.parametrize(("name", "value"), GOOD_NUMBERS)
+def test_numbers_at_their_bounds(name: str, value: str) -> None:
+    """The bounds themselves are allowed."""
+    settings = load_settings(POOL | {name: value})
+    assert getattr(settings, name.lower()) == float(value)
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_NUMBERS)
+def test_numbers_out_of_bounds(name: str, value: str) -> None:
+    """A number that makes no sense stops the start, not the service later."""
+    assert name in fault_of(POOL | {name: value})
+
+
+def test_every_number_has_a_bounds_test() -> None:
+    """A new number brings its bounds."""
+    numbers = {
+        name.upper()
+        for name, field in Settings.model_fields.items()
+        if field.annotation in {int, float}
+    }
+    assert numbers == {name for name, _, _ in BOUNDS}
+
+
+# Documentation, and importing
+
+
+def test_every_setting_is_documented() -> None:
+    """docs/settings.md has exactly the settings there are."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    documented = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert len(documented) == len(set(documented))
+    assert set(documented) == {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import sys, resource_server; print(sorted(m for m in sys.modules if 'flask' in m))",
+        "from resource_server import create_app; print([] if callable(create_app) else 'no')",
+    ],
+    ids=["import resource_server", "from resource_server import create_app"],
+)
+def test_importing_needs_no_environment(script: str) -> None:
+    """The package brings no Flask; create_app comes when asked for, and reads nothing yet."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
