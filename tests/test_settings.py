@@ -49,13 +49,18 @@ def fault_of(config: dict[str, Any]) -> str:
 
 def test_an_empty_environment_names_what_is_missing() -> None:
     """Each missing name comes with what it is and an example to copy."""
-    assert faults_of({}) == [
-        "AWS_REGION is not set: the region of the user pool, for example AWS_REGION=eu-west-2",
-        "AWS_USER_POOL_ID is not set: the id of the user pool, for example "
-        "AWS_USER_POOL_ID=eu-west-2_AbCdEf123",
+    region, pool, client = faults_of({})
+    assert region == (
+        "AWS_REGION is not set: the region of the user pool, for example AWS_REGION=eu-west-2"
+    )
+    assert pool == (
+        "AWS_USER_POOL_ID is not set: the id of the user pool, "
+        "for example AWS_USER_POOL_ID=eu-west-2_AbCdEf123"
+    )
+    assert client == (
         "AWS_COGNITO_APP_CLIENT_ID is not set: the app client this service signs users in with, "
-        "for example AWS_COGNITO_APP_CLIENT_ID=1h57kf5cpq17m0eml12EXAMPLE",
-    ]
+        "for example AWS_COGNITO_APP_CLIENT_ID=1h57kf5cpq17m0eml12EXAMPLE"
+    )
 
 
 def test_the_message_begins_with_a_sentence() -> None:
@@ -157,10 +162,10 @@ def test_an_incomplete_database_is_a_fault(left_out: str) -> None:
     assert fault == f"RDS_* is incomplete: set {left_out} too, or DATABASE_URL instead of all"
 
 
-def test_an_empty_rds_password_is_not_the_sqlite_database() -> None:
+@pytest.mark.parametrize("empty", ["RDS_PASSWORD", "RDS_HOSTNAME"])
+def test_an_empty_value_in_the_mapping_does_not_choose_sqlite(empty: str) -> None:
     """A database that is half configured is told, wherever the empty value stands."""
-    fault = fault_of(POOL | RDS | {"RDS_PASSWORD": ""})
-    assert fault == "RDS_* is incomplete: set RDS_PASSWORD too, or DATABASE_URL instead of all"
+    assert empty in fault_of(POOL | RDS | {empty: ""})
 
 
 def test_a_trusted_pool_is_named_once() -> None:
