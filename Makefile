@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types check lock clean
+.PHONY: help install run test lint types check bench lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ types: install  ## Check types (mypy --strict)
 	$(BIN)/mypy
 
 check: lint types test  ## All of the above
+
+bench: install  ## Measure the verification beside other libraries (minutes; node and npm add one more)
+	$(PIP) install --requirement benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks.verification --json docs/verification.json --plot docs/verification.svg $(ARGS)
 
 lock:  ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --group test --universal --python-version 3.11 --upgrade \

@@ -80,11 +80,13 @@ def check_claims(
     Raises one InvalidToken class for each rule.
     """
     get: Callable[..., Any] = claims.get
-    issuer, token_use, client_id, sub = get("iss"), get("token_use"), get("client_id"), get("sub")
-    username, scope = get("username", ""), get("scope", "")
-    jti, origin_jti = get("jti", ""), get("origin_jti", "")
-    expires_at, issued_at = get("exp"), get("iat")
-    not_before, auth_time = get("nbf", 0), get("auth_time", 0)
+    try:
+        issuer, token_use, client_id = claims["iss"], claims["token_use"], claims["client_id"]
+        sub, expires_at, issued_at = claims["sub"], claims["exp"], claims["iat"]
+    except KeyError as error:
+        raise InvalidClaim(error.args[0]) from None
+    username, scope, jti = get("username", ""), get("scope", ""), get("jti", "")
+    origin_jti, not_before, auth_time = get("origin_jti", ""), get("nbf", 0), get("auth_time", 0)
     # An ordinary token's types, seen at a glance; anything else is looked at claim by claim.
     if not (
         type(issuer) is type(token_use) is type(client_id) is type(sub) is str
@@ -110,7 +112,7 @@ def check_claims(
         client_id,
         issuer,
         _scopes(scope),
-        _groups(claims["cognito:groups"]) if "cognito:groups" in claims else (),
+        _groups(groups) if (groups := get("cognito:groups", ())) != () else (),
         jti or None,
         origin_jti or None,
         issued_at,

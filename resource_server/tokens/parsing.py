@@ -20,7 +20,7 @@ MAX_HEADER_BYTES = 512
 _TO_STANDARD_ALPHABET = bytes.maketrans(b"-_+/=", b"+/!!!")
 # By the number of characters beyond a multiple of four: the padding to add, and which last
 # characters leave no stray bits (RFC 4648 §3.5).
-_ENDINGS = {2: (b"==", b"AQgw"), 3: (b"=", b"AEIMQUYcgkosw048")}
+_ENDINGS = (None, (b"", b""), (b"==", b"AQgw"), (b"=", b"AEIMQUYcgkosw048"))
 
 
 def token_bytes(token: str) -> bytes:
@@ -65,8 +65,8 @@ def base64url_decode(encoded: bytes) -> bytes:
     Raises MalformedToken for what would not be encoded to the same text again.
     """
     standard = encoded.translate(_TO_STANDARD_ALPHABET)
-    if rest := len(encoded) & 3:
-        padding, last = _ENDINGS.get(rest, (b"", b""))
+    if ending := _ENDINGS[len(encoded) & 3]:
+        padding, last = ending
         if encoded[-1] not in last:
             raise MalformedToken
         standard += padding
@@ -87,7 +87,8 @@ def read_object(data: bytes) -> dict[str, Any]:
         # orjson takes the last of two members with one name. What is written again as it was read
         # had no such pair (some issuers, Cognito among them, write a slash as \\/); of anything
         # else every object is looked at.
-        if orjson.dumps(value) != data.replace(b"\\/", b"/"):
+        written = orjson.dumps(value)
+        if written != data and written != data.replace(b"\\/", b"/"):
             json.loads(data, object_pairs_hook=_refuse_duplicates)
     except (ValueError, RecursionError) as error:
         raise MalformedToken from error
