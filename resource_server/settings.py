@@ -4,10 +4,12 @@
 The table of all settings is in docs/settings.md; a test holds the two together.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+import click
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -17,8 +19,11 @@ from resource_server.tokens import UserPool
 _POSTGRES = "postgresql+psycopg2"
 
 
-class SettingsError(ValueError):
-    """The environment does not describe a service that can start; the text says what to set."""
+class SettingsError(click.ClickException, ValueError):
+    """The environment does not describe a service that can start; the text says what to set.
+
+    The `flask` command shows it without a trace.
+    """
 
 
 class Settings(BaseSettings):
@@ -153,37 +158,11 @@ class Settings(BaseSettings):
             return None
         try:
             url = make_url(value.get_secret_value())
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # whose text repeats parts of it
             raise ValueError("not a database URL") from None
         if url.get_backend_name() not in {"postgresql", "postgres", "sqlite"}:
             raise ValueError("only postgresql:// and sqlite:// are supported")
         return value
-
-    @model_validator(mode="after")
-    def _agree_with_each_other(self) -> Self:
-        faults = []
-        if self.user_pool.region != self.aws_region:
-            faults.append(
-                f"AWS_REGION is {self.aws_region}, but AWS_USER_POOL_ID belongs to "
-                f"{self.user_pool.region}: set both for the same pool"
-            )
-        rds = ("rds_hostname", "rds_db_name", "rds_username", "rds_password")
-        missing = [name.upper() for name in rds if getattr(self, name) is None]
-        if not self.database_url and 0 < len(missing) < len(rds):
-            faults.append(
-                f"RDS_* is incomplete: set {', '.join(missing)} too, or DATABASE_URL instead of all"
-            )
-        pools = [self.aws_user_pool_id, *(pool_id for pool_id, _ in self.cognito_trusted_pools)]
-        if len(set(pools)) < len(pools):
-            faults.append(
-                "COGNITO_TRUSTED_POOLS names a pool twice, or the one of AWS_USER_POOL_ID: give "
-                "all clients of a pool at once, or in COGNITO_ALLOWED_CLIENT_IDS"
-            )
-        if self.jwks_max_age_seconds < self.jwks_refresh_seconds:
-            faults.append("JWKS_MAX_AGE_SECONDS is less than JWKS_REFRESH_SECONDS: make it greater")
-        if faults:
-            raise ValueError("\n".join(faults))
-        return self
 
     @property
     def user_pool(self) -> UserPool:
@@ -228,29 +207,74 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
 
     Raises SettingsError with all faults at once; it never shows a value that may be secret.
     """
-    known = {name.upper(): name for name in Settings.model_fields}
-    unknown = [name for name in overrides or {} if name not in known]
-    values = {known[name]: value for name, value in (overrides or {}).items() if name in known}
-    faults = [f"{name} is no setting of this service: see docs/settings.md" for name in unknown]
-    settings = None
+    fields = Settings.model_fields
+    known = {name.upper(): name for name in fields}
+    faults, values = [], {}
+    for name, value in (overrides or {}).items():
+        if name not in known:
+            faults.append(f"{name} is no setting of this service: see docs/settings.md")
+        elif value == "" and not fields[known[name]].is_required():
+            values[known[name]] = fields[known[name]].default  # as with an empty variable
+        else:
+            values[known[name]] = value
+    wrong = {}
     try:
         settings = Settings(**values)
     except ValidationError as error:
         for fault in error.errors(include_input=False, include_url=False, include_context=False):
-            faults += _sentences(str(fault["loc"][0]) if fault["loc"] else None, fault)
-    if settings is None or faults:
+            wrong[str(fault["loc"][0])] = fault
+        faults += [_sentence(name, fault) for name, fault in wrong.items()]
+        # With what is wrong out of the way, see whether the others agree with each other.
+        settings = Settings(**values | {name: _substitute(fields[name]) for name in wrong})
+    faults += [text for names, text in _contradictions(settings) if not names & wrong.keys()]
+    if faults:
         lines = "\n".join(f"  - {fault}" for fault in faults)
         raise SettingsError(f"The service cannot start with these settings:\n{lines}")
     return settings
 
 
-def _sentences(name: str | None, fault: Mapping[str, Any]) -> list[str]:
+def _substitute(field: FieldInfo) -> Any:
+    return (field.examples or [None])[0] if field.is_required() else field.default
+
+
+def _sentence(name: str, fault: Mapping[str, Any]) -> str:
     """Say what is wrong with one setting, and what to set instead."""
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if name is None:  # settings that contradict each other, told one a line
-        return message.splitlines()
     field = Settings.model_fields[name]
     example = f", for example {name.upper()}={field.examples[0]}" if field.examples else ""
     if fault["type"] == "missing":
-        return [f"{name.upper()} is not set: {field.description}{example}"]
-    return [f"{name.upper()} is wrong ({message}): {field.description}{example}"]
+        return f"{name.upper()} is not set: {field.description}{example}"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{name.upper()} is wrong ({message}): {field.description}{example}"
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
+    """Find settings that do not go together: which, and what to do."""
+    if settings.user_pool.region != settings.aws_region:
+        yield (
+            {"aws_region", "aws_user_pool_id"},
+            (
+                f"AWS_REGION is {settings.aws_region}, but AWS_USER_POOL_ID belongs to "
+                f"{settings.user_pool.region}: set both for the same pool"
+            ),
+        )
+    rds = ("rds_hostname", "rds_db_name", "rds_username", "rds_password")
+    missing = [name.upper() for name in rds if not getattr(settings, name)]
+    if not settings.database_url and 0 < len(missing) < len(rds):
+        yield (
+            {"database_url", *rds},
+            (f"RDS_* is incomplete: set {', '.join(missing)} too, or DATABASE_URL instead of all"),
+        )
+    pools = [settings.aws_user_pool_id, *(pool_id for pool_id, _ in settings.cognito_trusted_pools)]
+    if len(set(pools)) < len(pools):
+        yield (
+            {"aws_user_pool_id", "cognito_trusted_pools"},
+            (
+                "COGNITO_TRUSTED_POOLS names a pool twice, or the one of AWS_USER_POOL_ID: give all "
+                "clients of a pool at once, or in COGNITO_ALLOWED_CLIENT_IDS"
+            ),
+        )
+    if settings.jwks_max_age_seconds < settings.jwks_refresh_seconds:
+        yield (
+            {"jwks_max_age_seconds", "jwks_refresh_seconds"},
+            ("JWKS_MAX_AGE_SECONDS is less than JWKS_REFRESH_SECONDS: make it greater"),
+        )

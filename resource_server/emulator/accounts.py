@@ -6,7 +6,12 @@ Passwords are kept as scrypt hashes, like a real directory would.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from moto.cognitoidp.models import CognitoIdpUser, CognitoIdpUserPool, UserStatus
+from moto.cognitoidp.models import (
+    CognitoIdpGroup,
+    CognitoIdpUser,
+    CognitoIdpUserPool,
+    UserStatus,
+)
 from moto.cognitoidp.utils import expand_attrs, flatten_attrs
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -29,6 +34,10 @@ def dump(pool: CognitoIdpUserPool, still_valid: Iterable[str]) -> dict[str, Any]
     """Return the accounts and sign-ins of a pool; of the access tokens, those still valid."""
     valid = set(still_valid)
     return {
+        "groups": [
+            [group.group_name, group.description, group.role_arn, group.precedence]
+            for group in pool.groups.values()
+        ],
         "users": [_dump_user(user) for user in pool.users.values()],
         "refresh_tokens": {k: list(v) for k, v in pool.refresh_tokens.items() if v is not None},
         "access_tokens": {k: list(v) for k, v in pool.access_tokens.items() if k in valid},
@@ -37,9 +46,15 @@ def dump(pool: CognitoIdpUserPool, still_valid: Iterable[str]) -> dict[str, Any]
 
 def restore(pool: CognitoIdpUserPool, stored: Mapping[str, Any]) -> None:
     """Put accounts and sign-ins back into a new pool."""
+    for name, description, role_arn, precedence in stored["groups"]:
+        group = CognitoIdpGroup(pool.id, name, description, role_arn, precedence)
+        pool.groups[name] = group
     for entry in stored["users"]:
         user = _restore_user(pool, entry)
         pool.users[user.username] = user
+        user.groups = {pool.groups[name] for name in entry["groups"]}
+        for group in user.groups:
+            group.users.add(user)
     for token, (client_id, username, origin_jti) in stored["refresh_tokens"].items():
         pool.refresh_tokens[token] = (client_id, username, origin_jti)
     for token, (client_id, username) in stored["access_tokens"].items():
@@ -59,6 +74,7 @@ def _dump_user(user: CognitoIdpUser) -> dict[str, Any]:
         "enabled": user.enabled,
         "attributes": flatten_attrs(user.attributes),
         "confirmation_code": user.confirmation_code,
+        "groups": sorted(group.group_name for group in user.groups),
     }
 
 

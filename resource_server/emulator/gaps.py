@@ -13,6 +13,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -41,6 +42,8 @@ from resource_server.emulator import trigger
 from resource_server.emulator.keys import PoolKeys, TokenUse
 
 _TOKEN_SECONDS = 3600
+_SIGN_IN = "TokenGeneration_Authentication"
+_trigger_source = ContextVar("trigger_source", default=_SIGN_IN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +208,7 @@ def _run_trigger(
         username=user.username,
         attributes={**flatten_attrs(user.attributes), "cognito:user_status": user_status(user)},
         groups=sorted(group.group_name for group in user.groups),
-        source="TokenGeneration_Authentication",
+        source=_trigger_source.get(),
     )
     try:
         return trigger.run(handler, event)
@@ -276,11 +279,18 @@ def resend_confirmation_code(self: CognitoIdpResponse) -> ActionResult:
 
 
 def initiate_auth(self: CognitoIdpResponse) -> ActionResult:
-    """Check SECRET_HASH at sign-in, which moto does for other flows alone."""
-    if self._get_param("AuthFlow") == "USER_PASSWORD_AUTH":
+    """Check SECRET_HASH at sign-in, which moto does for other flows alone, and tell refreshes."""
+    flow = self._get_param("AuthFlow")
+    if flow == "USER_PASSWORD_AUTH":
         parameters = self._get_param("AuthParameters")
         _pool_of(self, parameters.get("SECRET_HASH"), parameters.get("USERNAME", ""))
-    return _MOTO_INITIATE_AUTH(self)
+    refreshes = flow in {"REFRESH_TOKEN", "REFRESH_TOKEN_AUTH"}
+    source = "TokenGeneration_RefreshTokens" if refreshes else _SIGN_IN
+    before = _trigger_source.set(source)
+    try:
+        return _MOTO_INITIATE_AUTH(self)
+    finally:
+        _trigger_source.reset(before)
 
 
 def global_sign_out(self: CognitoIdpResponse) -> ActionResult:

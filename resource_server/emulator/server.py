@@ -1,6 +1,7 @@
 """The emulator as an HTTP server on 127.0.0.1, one pool in it, everything kept in a file."""
 
 import contextlib
+import io
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -132,7 +133,7 @@ class _QuietHandler(MotoRequestHandler):
 def _bind(port: int, app: EmulatorServer) -> BaseWSGIServer:
     # make_server says on stderr that a port is taken, then exits the process.
     for candidate in (port, 0):
-        with contextlib.suppress(SystemExit), contextlib.redirect_stderr(None):
+        with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
             return make_server(
                 "127.0.0.1", candidate, app, threaded=True, request_handler=_QuietHandler
             )

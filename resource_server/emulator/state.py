@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import click
+
 REGION = "us-east-1"  # where moto looks for operations that are not signed
 DEFAULT_PORT = 5001
 
 
-class StateError(RuntimeError):
-    """The file cannot be used; the text says what to do."""
+class StateError(click.ClickException):
+    """The file cannot be used; the text says what to do, and `flask` shows it without a trace."""
 
 
 @dataclass(slots=True)

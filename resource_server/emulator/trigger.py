@@ -94,10 +94,9 @@ def run(handler: Handler, the_event: dict[str, Any]) -> TriggerResult:
     try:
         response = json.loads(json.dumps(returned))["response"]
         details = response.get("claimsAndScopeOverrideDetails") or {}
-        override = details.get("groupOverrideDetails", ...)
         groups = None
-        if override is not ...:  # an empty or null override takes all groups away
-            groups = tuple((override or {}).get("groupsToOverride") or ())
+        if "groupOverrideDetails" in details:  # empty or null: it takes all groups away
+            groups = _texts(details["groupOverrideDetails"] or {}, "groupsToOverride")
         return TriggerResult(
             access=_changes(details.get("accessTokenGeneration") or {}),
             id=_changes(details.get("idTokenGeneration") or {}),
@@ -108,12 +107,22 @@ def run(handler: Handler, the_event: dict[str, Any]) -> TriggerResult:
 
 
 def _changes(section: Mapping[str, Any]) -> TokenChanges:
-    scopes = section.get("scopesToAdd") or []
-    if any(not isinstance(scope, str) or " " in scope for scope in scopes):
+    claims = section.get("claimsToAddOrOverride") or {}
+    if not isinstance(claims, dict):
+        raise InvalidTriggerAnswer("claimsToAddOrOverride is an object")
+    scopes = _texts(section, "scopesToAdd")
+    if any(" " in scope for scope in scopes):
         raise InvalidTriggerAnswer("a scope is text without spaces")
     return TokenChanges(
-        add=section.get("claimsToAddOrOverride") or {},
-        suppress=frozenset(section.get("claimsToSuppress") or ()),
-        add_scopes=tuple(scopes),
-        suppress_scopes=frozenset(section.get("scopesToSuppress") or ()),
+        add=claims,
+        suppress=frozenset(_texts(section, "claimsToSuppress")),
+        add_scopes=scopes,
+        suppress_scopes=frozenset(_texts(section, "scopesToSuppress")),
     )
+
+
+def _texts(section: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    texts = section.get(name) or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise InvalidTriggerAnswer(f"{name} is a list of text")
+    return tuple(texts)

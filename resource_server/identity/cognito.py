@@ -45,9 +45,10 @@ _THROTTLED_SECONDS, _LIMITED_SECONDS = 5, 300
 # Cognito's error code -> our exception. Where one code means several things, a row with the
 # operation goes first: NotAuthorizedException alone stands for a dozen situations.
 _ERRORS: dict[str | tuple[str, str], type[IdentityError]] = {
+    ("SignUp", "InvalidParameterException"): InvalidRequest,
+    ("SignUp", "UserLambdaValidationException"): InvalidRequest,  # a Pre Sign-up trigger said no
     ("InitiateAuth", "NotAuthorizedException"): BadCredentials,
     ("InitiateAuth", "UserNotFoundException"): BadCredentials,
-    ("InitiateAuth", "InvalidParameterException"): IdentityUnavailable,  # the flow is not enabled
     ("ConfirmSignUp", "NotAuthorizedException"): BadCode,  # confirmed already, disabled
     ("ConfirmSignUp", "UserNotFoundException"): BadCode,
     ("ConfirmSignUp", "InvalidParameterException"): BadCode,
@@ -58,10 +59,8 @@ _ERRORS: dict[str | tuple[str, str], type[IdentityError]] = {
     "AliasExistsException": UsernameTaken,
     "CodeMismatchException": BadCode,
     "ExpiredCodeException": ExpiredCode,
-    "InvalidParameterException": InvalidRequest,
     "InvalidPasswordException": PasswordRejected,
     "PasswordResetRequiredException": PasswordResetRequired,
-    "UserLambdaValidationException": InvalidRequest,  # a Pre Sign-up trigger said no
     "UserNotConfirmedException": NotConfirmed,
     "UsernameExistsException": UsernameTaken,
 }
@@ -144,6 +143,8 @@ class CognitoIdentityProvider:
             if _code(error.response) == "CodeDeliveryFailureException":
                 return SignUp(sub=None, code_delivered=False)
             raise _translated(error) from None
+        if "UserSub" not in answer:
+            raise _senseless("SignUp")
         return SignUp(sub=answer["UserSub"])
 
     def confirm_sign_up(self, username: str, code: str) -> None:
@@ -158,7 +159,7 @@ class CognitoIdentityProvider:
         try:
             self._call("resend_confirmation_code", **self._user(username))
         except ClientError as error:
-            if _code(error.response) not in _NOTHING_TO_SEND:
+            if _code(error.response) not in _NOTHING_TO_SEND or _is_ours(error):
                 raise _translated(error) from None
 
     def authenticate(self, username: str, password: str) -> TokenSet | Challenge:
@@ -226,8 +227,19 @@ def _sign_in_answer(answer: Mapping[str, Any]) -> TokenSet | Challenge:
             refresh_token=result.get("RefreshToken"),
         )
     except KeyError:
-        logger.warning("Cognito InitiateAuth answered with neither tokens nor a challenge")
-        raise IdentityUnavailable from None
+        raise _senseless("InitiateAuth") from None
+
+
+def _senseless(operation: str) -> IdentityUnavailable:
+    logger.error("Cognito %s answered with nothing that makes sense", operation)
+    return IdentityUnavailable()
+
+
+def _is_ours(error: ClientError) -> bool:
+    """Tell whether Cognito complains about our client secret, which is no user's fault."""
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    code = _code(error.response)
+    return code == "NotAuthorizedException" and message.startswith(_SET_UP_MESSAGES)
 
 
 def _code(response: Mapping[str, Any]) -> str:
@@ -243,8 +255,8 @@ def _translated(error: ClientError) -> IdentityError:
     if code in _RETRY_AFTER:
         return TooManyRequests(_RETRY_AFTER[code])
     known = _ERRORS.get((operation, code)) or _ERRORS.get(code, IdentityUnavailable)
-    if code == "NotAuthorizedException" and message.startswith(_SET_UP_MESSAGES):
-        known = IdentityUnavailable  # our secret is wrong: no user's fault
+    if _is_ours(error):
+        known = IdentityUnavailable
     if known is IdentityUnavailable:
         # A fault of the set-up or of Cognito: the code tells an operator which, and has no secret.
         logger.error("Cognito %s failed: %s", operation, code)

@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], context: object = None) -> dict[str, Any]:  #
     Raises ValueError if SCOPES_BY_GROUP is malformed: the sign-in fails and the log says why,
     which is better than tokens with other scopes than were meant.
     """
-    groups = event["request"].get("groupConfiguration", {}).get("groupsToOverride") or []
+    groups = (event["request"].get("groupConfiguration") or {}).get("groupsToOverride") or []
     event["response"] = {
         "claimsAndScopeOverrideDetails": {
             "accessTokenGeneration": {"scopesToAdd": scopes_for(groups)},

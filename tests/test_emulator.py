@@ -1,0 +1,617 @@
+"""The emulator: a restart loses nobody, and `flask run` brings it up by itself.
+
+The first half runs the server in this process, the second half the command line in processes of
+their own, on a copy of the package: its instance folder is next to it.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import requests
+
+from resource_server.emulator import gaps
+from resource_server.emulator.server import DEMO_PASSWORD, DEMO_USERNAME, EmulatorServer
+from resource_server.emulator.state import REGION, EmulatorState, StateError
+from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
+from resource_server.identity.errors import BadCode, BadCredentials, SessionEnded
+from resource_server.identity.provider import TokenSet
+from resource_server.tokens import AccessToken, CognitoVerifier, UserPool
+from tests.conftest import PASSWORD, bearer
+
+ROOT = Path(__file__).parent.parent
+DEADLINE = 60.0
+"""Seconds that a process has for anything; far more than it needs."""
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Ask again and again until a condition holds."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"it did not happen in {DEADLINE} s: {what}")
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """Return a port that nobody has just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert isinstance(port, int)
+    return port
+
+
+# The server
+
+
+class Emulator:
+    """An emulator that a test starts and stops, with what a service has to talk to it."""
+
+    def __init__(self, file: Path, state: EmulatorState) -> None:
+        self.file = file
+        self.state = state
+        self.server = EmulatorServer(state, file)
+        self.server.start()
+        self.boto: Any = cognito_client(REGION, endpoint_url=state.url)
+        # Signed, for what only an administrator may do.
+        self.admin: Any = boto3.client(
+            "cognito-idp",
+            region_name=REGION,
+            endpoint_url=state.url,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    @property
+    def provider(self) -> CognitoIdentityProvider:
+        """A service's view of the pool."""
+        return CognitoIdentityProvider(
+            self.boto, client_id=self.state.client_id, client_secret=self.state.client_secret
+        )
+
+    def stop(self) -> None:
+        """End it; the file stays."""
+        self.server.stop()
+        self.boto.close()
+        self.admin.close()
+
+    def sign_in(self, username: str, password: str) -> str:
+        """Sign a user in and return the access token."""
+        tokens = self.provider.authenticate(username, password)
+        assert isinstance(tokens, TokenSet)
+        return tokens.access_token
+
+    def verify(self, token: str) -> AccessToken:
+        """Verify a token against the JWKS that is served."""
+        jwks_uri = self.state.settings["COGNITO_JWKS_URI"]
+        pool = UserPool.parse(self.state.pool_id, jwks_uri=jwks_uri)
+        return CognitoVerifier(pool, client_ids={self.state.client_id}).verify(token)
+
+    def jwks(self) -> Any:
+        """Return the JWKS that is served."""
+        return requests.get(self.state.settings["COGNITO_JWKS_URI"], timeout=5).json()
+
+
+class Emulators:
+    """Starts emulators on one file, one after the other."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.running: Emulator | None = None
+
+    def start(self) -> Emulator:
+        """Start the emulator as the file has it; the first one on any free port."""
+        state = EmulatorState.load(self.file)
+        if state is None:
+            state = EmulatorState.new()
+            state.port = 0
+        self.running = Emulator(self.file, state)
+        return self.running
+
+    def restart(self) -> Emulator:
+        """Stop it and start another one."""
+        self.stop()
+        return self.start()
+
+    def stop(self) -> None:
+        """Stop the one that runs."""
+        if self.running is not None:
+            self.running.stop()
+            self.running = None
+
+
+@pytest.fixture
+def emulators(tmp_path: Path) -> Iterator[Emulators]:
+    """Emulators with a file of the test's own."""
+    gaps.outbox.sent.clear()
+    made = Emulators(tmp_path / "emulator.json")
+    yield made
+    made.stop()
+
+
+def sign_up(emulator: Emulator, username: str = "grace") -> str:
+    """Sign up and confirm with the code that was sent; return the sub."""
+    made = emulator.provider.sign_up(username, email=f"{username}@example.com", password=PASSWORD)
+    emulator.provider.confirm_sign_up(username, gaps.outbox.last_code(username))
+    assert made.sub
+    return made.sub
+
+
+def another_code(code: str) -> str:
+    """Return a code that is not this one."""
+    return f"{(int(code) + 1) % 10**6:06}"
+
+
+def test_the_whole_way(emulators: Emulators) -> None:
+    """Sign up, mistype the code, confirm, sign in; the token verifies and has the scopes."""
+    emulator = emulators.start()
+    made = emulator.provider.sign_up("grace", email="grace@example.com", password=PASSWORD)
+    code = gaps.outbox.last_code("grace")
+    with pytest.raises(BadCode):
+        emulator.provider.confirm_sign_up("grace", another_code(code))
+    emulator.provider.confirm_sign_up("grace", code)
+    with pytest.raises(BadCredentials):
+        emulator.sign_in("grace", "Wr0ng-passw0rd!")
+    verified = emulator.verify(emulator.sign_in("grace", PASSWORD))
+    assert (verified.sub, verified.username) == (made.sub, "grace")
+    assert {"me", "randoms"} <= set(verified.scopes)
+
+
+def test_the_demo_user_can_sign_in_at_once(emulators: Emulators) -> None:
+    """With the name and password that the banner shows."""
+    emulator = emulators.start()
+    assert emulator.verify(emulator.sign_in(DEMO_USERNAME, DEMO_PASSWORD)).username == "demo"
+
+
+def test_a_restart_loses_nobody(emulators: Emulators) -> None:
+    """The same ids, keys and sub; the same password, and no other one, signs in."""
+    before = emulators.start()
+    sub, jwks, port = sign_up(before), before.jwks(), before.state.port
+    demo_sub = before.verify(before.sign_in(DEMO_USERNAME, DEMO_PASSWORD)).sub
+
+    after = emulators.restart()
+    assert after.state.port == port
+    assert after.state.settings == before.state.settings
+    assert after.jwks() == jwks
+    assert after.verify(after.sign_in("grace", PASSWORD)).sub == sub
+    assert after.verify(after.sign_in(DEMO_USERNAME, DEMO_PASSWORD)).sub == demo_sub
+    with pytest.raises(BadCredentials):
+        after.sign_in("grace", "Wr0ng-passw0rd!")
+
+
+def test_a_restart_loses_no_session(emulators: Emulators) -> None:
+    """An old access token verifies and signs out, once; an old refresh token serves as well."""
+    before = emulators.start()
+    sub = sign_up(before)
+    tokens = before.provider.authenticate("grace", PASSWORD)
+    assert isinstance(tokens, TokenSet)
+
+    after = emulators.restart()
+    assert after.verify(tokens.access_token).sub == sub
+    parameters = {"REFRESH_TOKEN": str(tokens.refresh_token)}
+    # moto wants the hash of the login name here (AWS that of the sub).
+    parameters["SECRET_HASH"] = after.provider._secret_hash("grace")
+    refreshed = after.boto.initiate_auth(
+        ClientId=after.state.client_id,
+        AuthFlow="REFRESH_TOKEN_AUTH",
+        AuthParameters=parameters,
+    )["AuthenticationResult"]
+    assert after.verify(refreshed["AccessToken"]).sub == sub
+
+    after.provider.sign_out(tokens.access_token)
+    with pytest.raises(SessionEnded):
+        emulators.restart().provider.sign_out(tokens.access_token)
+
+
+def test_a_restart_loses_no_code(emulators: Emulators) -> None:
+    """A code that was sent before still confirms, and a wrong one still does not."""
+    before = emulators.start()
+    before.provider.sign_up("grace", email="grace@example.com", password=PASSWORD)
+    code = gaps.outbox.last_code("grace")
+    after = emulators.restart()
+    with pytest.raises(BadCode):
+        after.provider.confirm_sign_up("grace", another_code(code))
+    after.provider.confirm_sign_up("grace", code)
+    again = emulators.restart()
+    with pytest.raises(BadCode):
+        again.provider.confirm_sign_up("grace", code)
+    assert again.sign_in("grace", PASSWORD)
+
+
+def test_a_restart_keeps_what_an_administrator_did(emulators: Emulators) -> None:
+    """A disabled user stays disabled, and attributes stay."""
+    before = emulators.start()
+    sign_up(before)
+    user = {"UserPoolId": before.state.pool_id, "Username": "grace"}
+    before.admin.admin_update_user_attributes(
+        **user, UserAttributes=[{"Name": "family_name", "Value": "Hopper"}]
+    )
+    before.admin.admin_disable_user(**user)
+    after = emulators.restart()
+    with pytest.raises(BadCredentials):
+        after.sign_in("grace", PASSWORD)
+    found = after.admin.admin_get_user(**user)
+    attributes = {entry["Name"]: entry["Value"] for entry in found["UserAttributes"]}
+    assert attributes["family_name"] == "Hopper"
+    assert attributes["email_verified"] == "true"
+    assert not found["Enabled"]
+
+
+def test_a_restart_keeps_groups(emulators: Emulators) -> None:
+    """Groups decide about scopes (SCOPES_BY_GROUP): a member stays one."""
+    before = emulators.start()
+    sign_up(before)
+    group = {"UserPoolId": before.state.pool_id, "GroupName": "players"}
+    before.admin.create_group(**group)
+    before.admin.admin_add_user_to_group(**group, Username="grace")
+    assert list(before.verify(before.sign_in("grace", PASSWORD)).groups) == ["players"]
+    after = emulators.restart()
+    assert list(after.verify(after.sign_in("grace", PASSWORD)).groups) == ["players"]
+
+
+def test_a_deleted_user_does_not_come_back(emulators: Emulators) -> None:
+    """Neither by a restart nor by signing up again: that is another sub (T12)."""
+    before = emulators.start()
+    sub = sign_up(before)
+    before.admin.admin_delete_user(UserPoolId=before.state.pool_id, Username="grace")
+    after = emulators.restart()
+    with pytest.raises(BadCredentials):
+        after.sign_in("grace", PASSWORD)
+    assert sign_up(after) != sub
+    assert after.verify(after.sign_in("grace", PASSWORD)).sub != sub
+
+
+def test_the_file_is_the_owners_alone(emulators: Emulators) -> None:
+    """It holds private keys: mode 0600, whatever the umask and however often it is written."""
+    umask = os.umask(0)
+    try:
+        sign_up(emulators.start())
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(emulators.file.stat().st_mode) == 0o600
+
+
+def test_the_file_holds_no_password(emulators: Emulators) -> None:
+    """Passwords are kept as hashes, that of the demo user too."""
+    emulator = emulators.start()
+    sign_up(emulator)
+    emulator.sign_in("grace", PASSWORD)
+    text = emulators.file.read_text(encoding="utf-8")
+    for password in (PASSWORD, DEMO_PASSWORD):
+        assert password not in text
+        assert json.dumps(password)[1:-1] not in text
+    stored = {user["username"]: user["password"] for user in json.loads(text)["accounts"]["users"]}
+    assert all(hashed.startswith("scrypt:") for hashed in stored.values())
+
+
+def test_no_repr_shows_keys_or_secrets(emulators: Emulators) -> None:
+    """The state can be logged by mistake."""
+    state = emulators.start().state
+    assert state.client_secret not in repr(state)
+    assert state.keys["access"]["d"] not in repr(state)
+
+
+def test_what_was_answered_is_in_the_file(emulators: Emulators) -> None:
+    """The file is written before the answer leaves, so that a kill loses nothing."""
+    emulator = emulators.start()
+    emulator.provider.sign_up("grace", email="grace@example.com", password=PASSWORD)
+    stored = json.loads(emulators.file.read_text(encoding="utf-8"))["accounts"]
+    [grace] = [user for user in stored["users"] if user["username"] == "grace"]
+    assert grace["confirmation_code"] == gaps.outbox.last_code("grace")
+    token = emulator.sign_in(DEMO_USERNAME, DEMO_PASSWORD)
+    stored = json.loads(emulators.file.read_text(encoding="utf-8"))["accounts"]
+    assert token in stored["access_tokens"]
+
+
+def test_a_taken_port_is_left_alone(
+    emulators: Emulators, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another port is chosen and remembered; the terminal stays quiet about it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        state = EmulatorState.new()
+        state.port = taken.getsockname()[1]
+        state.save(emulators.file)
+        emulator = emulators.start()
+        assert emulator.state.port != taken.getsockname()[1]
+    assert emulator.sign_in(DEMO_USERNAME, DEMO_PASSWORD)
+    stored = EmulatorState.load(emulators.file)
+    assert stored is not None
+    assert stored.port == emulator.state.port
+    assert capfd.readouterr() == ("", "")
+
+
+def test_only_loopback_is_served(emulators: Emulators) -> None:
+    """Nobody on the network reaches the emulator."""
+    server = emulators.start().server._server
+    assert server is not None
+    assert server.socket.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"pool_id": "us-east-1_abc", "cli', id="cut off"),
+        pytest.param("", id="empty"),
+        pytest.param("[]", id="a list"),
+        pytest.param('{"pool_id": "us-east-1_abc"}', id="something is missing"),
+        pytest.param('{"name": "a package.json"}', id="another program's"),
+        pytest.param("\x00\x01", id="binary"),
+    ],
+)
+def test_a_damaged_file_is_told(tmp_path: Path, text: str) -> None:
+    """The error names the file and says what to do; the file is not touched."""
+    file = tmp_path / "emulator.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(StateError) as caught:
+        EmulatorState.load(file)
+    assert str(file) in str(caught.value)
+    assert "move it away" in str(caught.value)
+    assert file.read_text(encoding="utf-8") == text
+
+
+def test_no_file_is_no_state(tmp_path: Path) -> None:
+    """The first start makes it, its folder as well."""
+    file = tmp_path / "instance" / "emulator.json"
+    assert EmulatorState.load(file) is None
+    state = EmulatorState.new()
+    state.save(file)
+    assert EmulatorState.load(file) == state
+
+
+def test_a_draft_left_behind_does_no_harm(emulators: Emulators) -> None:
+    """A kill in the middle of writing leaves a draft; the file itself is whole."""
+    sub = sign_up(emulators.start())
+    draft = emulators.file.with_suffix(".new")
+    emulators.stop()
+    draft.write_text('{"pool_id": "us-ea', encoding="utf-8")
+    draft.chmod(0o644)
+    after = emulators.start()
+    assert after.verify(after.sign_in("grace", PASSWORD)).sub == sub
+    assert not draft.exists()
+    assert stat.S_IMODE(emulators.file.stat().st_mode) == 0o600
+
+
+def test_two_new_states_have_nothing_in_common() -> None:
+    """Ids and secrets are made up anew; the id is one of a pool in the emulator's region."""
+    one, other = EmulatorState.new(), EmulatorState.new()
+    assert one.pool_id != other.pool_id
+    assert one.client_id != other.client_id
+    assert one.client_secret != other.client_secret
+    assert UserPool.parse(one.pool_id).region == REGION
+
+
+# The command line
+
+
+class Process:
+    """A command that runs on a copy of the package, with its output in a file."""
+
+    def __init__(self, home: Path, arguments: list[str], environment: Mapping[str, str]) -> None:
+        self._log = home / f"output-{time.monotonic_ns()}.txt"
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=home,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # its children are ended with it
+            )
+
+    @property
+    def output(self) -> str:
+        """What it has printed until now."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def wait(self) -> int:
+        """Wait until it ends by itself."""
+        try:
+            return self._process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it did not end:\n{self.output}")
+
+    def wait_for(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for something that it shall do while it runs."""
+
+        def happened() -> object:
+            if self._process.poll() is not None:
+                pytest.fail(f"it ended before this happened: {what}\n{self.output}")
+            return condition()
+
+        wait_for(happened, what)
+
+    def end(self, with_signal: signal.Signals = signal.SIGKILL) -> None:
+        """End it and what it started."""
+        with contextlib.suppress(ProcessLookupError):  # all of it ended by itself
+            os.killpg(self._process.pid, with_signal)
+        self._process.wait(DEADLINE)
+
+
+class CommandLine:
+    """Runs commands on a copy of the package, of whose folder nobody else knows."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.instance = home / "instance"
+        self.processes: list[Process] = []
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "resource_server", home / "resource_server", ignore=ignored)
+        shutil.copy(ROOT / "wsgi.py", home)
+
+    def run(self, *arguments: str, **environment: str) -> Process:
+        """Start `python -m …` with no other environment than this."""
+        inherited = {"PATH": os.environ["PATH"], "HOME": str(self.home)}
+        ours = {"PYTHONPATH": str(self.home), "PYTHONUNBUFFERED": "1", "FLASK_SKIP_DOTENV": "1"}
+        process = Process(self.home, list(arguments), inherited | ours | environment)
+        self.processes.append(process)
+        return process
+
+    def flask(self, *arguments: str) -> Process:
+        """Start a `flask` command as `.flaskenv` has it."""
+        settings = {"FLASK_APP": "resource_server", "LOG_FORMAT": "text"}
+        return self.run("flask", *arguments, COGNITO_EMULATOR="embedded", **settings)
+
+    def serve(self, port: int, *options: str) -> Process:
+        """Start `flask run` and wait until it answers."""
+        process = self.flask("run", "--port", str(port), *options)
+        process.wait_for(lambda: is_up(port), "the service answers")
+        return process
+
+    def state(self) -> EmulatorState:
+        """Read the emulator's file."""
+        state = EmulatorState.load(self.instance / "emulator.json")
+        assert state is not None
+        return state
+
+
+@pytest.fixture
+def command_line(tmp_path: Path) -> Iterator[CommandLine]:
+    """A copy of the package; whatever was started is ended."""
+    made = CommandLine(tmp_path)
+    yield made
+    for process in made.processes:
+        process.end()
+
+
+def is_up(port: int) -> bool:
+    """Tell whether a service answers there."""
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def log_in(port: int, username: str = DEMO_USERNAME, password: str = DEMO_PASSWORD) -> str:
+    """Sign in over HTTP and return the access token."""
+    form = {"username": username, "password": password}
+    answer = requests.post(f"http://127.0.0.1:{port}/users/login", data=form, timeout=30)
+    assert answer.status_code == 200, answer.text
+    token = answer.json()["access_token"]
+    assert isinstance(token, str)
+    return token
+
+
+def randoms(port: int, token: str) -> tuple[int, Any]:
+    """Read the user's numbers over HTTP."""
+    address = f"http://127.0.0.1:{port}/randoms"
+    answer = requests.get(address, headers=bearer(token), timeout=30)
+    return answer.status_code, answer.json()
+
+
+def test_flask_run_is_all_it_takes(command_line: CommandLine) -> None:
+    """A banner, a demo user, codes in the terminal; after a kill all of it still counts."""
+    port = free_port()
+    first = command_line.serve(port)
+    emulator = command_line.state()
+    for told in (f"http://127.0.0.1:{port}", emulator.url, emulator.pool_id, DEMO_PASSWORD):
+        assert told in first.output
+    token = log_in(port)
+    assert randoms(port, token) == (200, [])
+
+    new = {"username": "ada", "email": "ada@example.com", "password": PASSWORD}
+    assert requests.post(f"http://127.0.0.1:{port}/users/signup", json=new, timeout=30).ok
+    first.wait_for(lambda: "Code for ada" in first.output, "the code is printed")
+    [code] = re.findall(r"Code for ada, as e-mailed to a\*\*\*@e\*\*\*: (\d{6})", first.output)
+    assert PASSWORD not in first.output
+    assert token not in first.output
+    first.end(signal.SIGKILL)
+
+    command_line.serve(port)
+    assert command_line.state().pool_id == emulator.pool_id
+    assert randoms(port, token) == (200, [])
+    confirmation = {"username": "ada", "confirmation_code": code}
+    address = f"http://127.0.0.1:{port}/users/verify"
+    assert requests.post(address, json=confirmation, timeout=30).status_code == 200
+    assert randoms(port, log_in(port, "ada", PASSWORD)) == (200, [])
+
+
+def test_the_reloader_keeps_the_emulator(command_line: CommandLine) -> None:
+    """A changed source file restarts the app alone: same emulator, same port, same tokens."""
+    port = free_port()
+    process = command_line.serve(port, "--debug")
+    token, emulator_port = log_in(port), command_line.state().port
+    assert randoms(port, token) == (200, [])
+
+    source = command_line.home / "resource_server" / "app.py"
+    text = source.read_text(encoding="utf-8")
+    assert "Home page of randomizer" in text
+    source.write_text(text.replace("Home page of randomizer", "Changed"), encoding="utf-8")
+
+    def changed() -> bool:
+        try:
+            answer = requests.get(f"http://127.0.0.1:{port}/", timeout=5)
+        except requests.ConnectionError:  # between the old and the new process
+            return False
+        return bool(answer.json() == {"message": "Changed"})
+
+    process.wait_for(changed, "the changed source is served")
+    assert randoms(port, token) == (200, [])
+    assert command_line.state().port == emulator_port
+    assert f":{emulator_port}/" in command_line.state().settings["COGNITO_JWKS_URI"]
+    assert randoms(port, log_in(port)) == (200, [])
+    assert process.output.count("Demo user") == 1
+
+
+def test_a_second_service_finds_the_first_ones_emulator(command_line: CommandLine) -> None:
+    """Two `flask run` on one folder share a pool: a token of one is good at the other."""
+    one, other = free_port(), free_port()
+    command_line.serve(one)
+    command_line.serve(other)
+    assert randoms(other, log_in(one)) == (200, [])
+
+
+def test_other_commands_start_no_emulator(command_line: CommandLine) -> None:
+    """`flask routes` works while nothing runs: it has the pool's ids, and starts no server."""
+    process = command_line.flask("routes")
+    assert process.wait() == 0, process.output
+    assert "/randoms" in process.output
+    assert "Demo user" not in process.output
+    state = command_line.state()
+    assert state.keys == {}, "a server would have made the keys"
+    assert command_line.flask("routes").wait() == 0
+    assert command_line.state() == state
+
+
+def test_flask_run_tells_about_a_damaged_file(command_line: CommandLine) -> None:
+    """One sentence with what to do, no trace; the file is left as it is."""
+    command_line.instance.mkdir()
+    file = command_line.instance / "emulator.json"
+    file.write_text('{"pool_id": "us-ea', encoding="utf-8")
+    process = command_line.flask("run", "--port", str(free_port()))
+    assert process.wait() != 0
+    assert "move it away" in process.output
+    assert "Traceback" not in process.output
+    assert file.read_text(encoding="utf-8") == '{"pool_id": "us-ea'
+
+
+def test_gunicorn_never_starts_the_emulator(command_line: CommandLine) -> None:
+    """A production server without pool settings ends and names them, whatever is switched on."""
+    process = command_line.run(
+        "gunicorn",
+        "wsgi:app",
+        "--bind",
+        f"127.0.0.1:{free_port()}",
+        "--no-control-socket",
+        COGNITO_EMULATOR="embedded",
+    )
+    assert process.wait() != 0
+    for name in ("AWS_REGION", "AWS_USER_POOL_ID", "AWS_COGNITO_APP_CLIENT_ID"):
+        assert f"{name} is not set" in process.output
+    assert not (command_line.instance / "emulator.json").exists()
