@@ -269,7 +269,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
         yield (
             {"aws_user_pool_id", "cognito_trusted_pools"},
             (
-                "COGNITO_TRUSTED_POOLS names a pool twice, or the one of AWS_USER_POOL_ID: give all "
+                "COGNITO_TRUSTED_POOLS names a pool twice, or that of AWS_USER_POOL_ID: give all "
                 "clients of a pool at once, or in COGNITO_ALLOWED_CLIENT_IDS"
             ),
         )

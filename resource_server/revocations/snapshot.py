@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from resource_server.revocations import store
 from resource_server.revocations.models import Kind
 from resource_server.tokens import AccessToken, DenyListUnavailable
-from resource_server.tokens.flight import SingleFlight, Spawn, in_thread
+from resource_server.tokens.flight import SingleFlight, Spawn, back_off, in_thread
 
 # Cognito's access tokens live a day at most; the rest is for clocks that differ.
 LONGEST_TOKEN_SECONDS = 86_400 + 600
@@ -49,7 +49,13 @@ class DenyListSnapshot:
         self._last_id = 0
         self._denied: dict[tuple[str, str], tuple[int, int]] = {}
         self._flight = SingleFlight(
-            self._read, name="reading the deny list", timeout=timeout, clock=clock, spawn=spawn
+            self._read,
+            name="reading the deny list",
+            timeout=timeout,
+            clock=clock,
+            spawn=spawn,
+            # Without any list requests are refused, so it is tried again every second.
+            back_off=lambda failures: 1 if self._read_at == -math.inf else back_off(failures),
         )
 
     def denies(self, token: AccessToken) -> bool:

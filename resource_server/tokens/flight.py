@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
-BACK_OFF_SECONDS = (1, 2, 4, 8, 16, 30)
+_BACK_OFF_SECONDS = (1, 2, 4, 8, 16, 30)
 
 Spawn = Callable[[Callable[[], None]], None]
 
@@ -18,6 +18,11 @@ Spawn = Callable[[Callable[[], None]], None]
 def in_thread(run: Callable[[], None]) -> None:
     """Run in a daemon thread of its own."""
     threading.Thread(target=run, name="single-flight", daemon=True).start()
+
+
+def back_off(failures: int) -> float:
+    """Return how many seconds to wait after so many failures in a row: 1, 2, 4 … 30."""
+    return _BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS)) - 1]
 
 
 class Flight:
@@ -32,7 +37,8 @@ class SingleFlight:
     """Runs `action` in the background, never twice at once; failures back off.
 
     A run that takes longer than `timeout` seconds counts as failed for those who wait, and another
-    may start; if it succeeds after all, what it did counts. `clock` is monotonic, in seconds.
+    may start; if it succeeds after all, what it did counts. `clock` is monotonic, in seconds;
+    `back_off` says how many to wait after so many failures in a row.
     """
 
     def __init__(
@@ -43,12 +49,14 @@ class SingleFlight:
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
         spawn: Spawn = in_thread,
+        back_off: Callable[[int], float] = back_off,
     ) -> None:
         self._action = action
         self._name = name
         self._timeout = timeout
         self._clock = clock
         self._spawn = spawn
+        self._back_off = back_off
         self.successes = 0
         self.failures = 0
         self._failures_in_a_row = 0
@@ -112,7 +120,6 @@ class SingleFlight:
         flight.done.set()
 
     def _note_failure(self) -> None:
-        step = min(self._failures_in_a_row, len(BACK_OFF_SECONDS) - 1)
         self.failures += 1
         self._failures_in_a_row += 1
-        self._failing_until = self._clock() + BACK_OFF_SECONDS[step]
+        self._failing_until = self._clock() + self._back_off(self._failures_in_a_row)

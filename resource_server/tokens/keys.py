@@ -17,7 +17,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
 from resource_server.tokens.errors import KeysUnavailable, MalformedToken, UnknownKey
-from resource_server.tokens.flight import SingleFlight
+from resource_server.tokens.flight import SingleFlight, back_off
 from resource_server.tokens.parsing import base64url_decode
 
 MIN_RSA_BITS = 2048
@@ -133,8 +133,8 @@ class KeyStore:
 
     Past `refresh` seconds one download runs in the background while requests go on with the keys
     at hand; past `max_age` seconds without a success there are none. Tokens with an unknown `kid`
-    cause one download per `cooldown` seconds, however many they are. Failures back off. All
-    durations are in seconds, on the monotonic `clock`.
+    cause one download per `cooldown` seconds, however many they are. Failures back off, as long
+    as there are keys. All durations are in seconds, on the monotonic `clock`.
     """
 
     def __init__(
@@ -160,7 +160,11 @@ class KeyStore:
         self._cooling_until = -math.inf
         self._stale_serves = 0
         self._flight = SingleFlight(
-            self._download, name=f"download of {uri}", timeout=timeout, clock=clock
+            self._download,
+            name=f"download of {uri}",
+            timeout=timeout,
+            clock=clock,
+            back_off=self._back_off,
         )
 
     def find(self, kid: str) -> tuple[KeySet, RSAPublicKey]:
@@ -223,6 +227,11 @@ class KeyStore:
                 return False
             self._cooling_until = now + self._cooldown
             return True
+
+    def _back_off(self, failures: int) -> float:
+        """Wait longer after each failure; but a process without keys tries every second."""
+        has_keys = self._clock() - self._fetched_at < self._max_age
+        return back_off(failures) if has_keys else 1
 
     def _download(self) -> None:
         keys = KeySet.parse(self._fetch(self._uri, self._timeout))
