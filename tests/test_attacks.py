@@ -1,9 +1,12 @@
 """Tokens that must be refused, each by its own error: forgeries, confusions, malformed text.
 
-The groups are those of aws-jwt-verify's unit tests (20 of its cases on signature, header, issuer,
-client, token use, times and `kid`), of Wycheproof's JWS vectors as far as they concern RS256 (12:
-altered parts, `alg` changes, keys in the header, base64 with foreign characters, JSON
-serialisation, padding), and of past advisories of Authlib, PyJWT, joserfc and python-jose (14).
+Covered, in code of our own: of aws-jwt-verify's unit tests the groups "parse errors" (17 cases),
+"expiry" (5), "not before" (4), "kid errors" (2, and no `kid`) and the Cognito verifier's (ID token,
+token use missing, client, pool id, several pools), while those on keys (7 for RSA) are in
+test_keys.py; of Wycheproof's JWS vectors the 12 that take an RS256 token's parts away or change
+them, the none algorithm (4), and the family of 213 with a modified PKCS #1 v1.5 padding, as
+`test_a_padding_that_is_not_exact_is_refused`; and the flaws of the advisories on Authlib, PyJWT,
+joserfc and python-jose that concern RS256.
 """
 
 # ruff: noqa: E501 - the table has a row a case
@@ -11,7 +14,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -165,6 +168,15 @@ FORGERIES: list[tuple[str, Callable[[], Any], type[Exception]]] = [
     ("attacker's jwk under the pool's kid", lambda: signed(header(jwk={"kty": "RSA", "e": "AQAB", "n": "AQ"}), sign=lambda d: _private_key(STRANGER).sign(d, padding.PKCS1v15(), SHA256())), E.BadSignature),
     # Text (RFC 7515 sections 2, 3.1, 4; RFC 4648 section 3.5; RFC 8259)
     ("empty", str, E.MalformedToken),
+    ("a dot", lambda: ".", E.MalformedToken),
+    ("two dots", lambda: "..", E.MalformedToken),
+    ("signature and its dot missing", lambda: token().rpartition(".")[0], E.MalformedToken),
+    ("payload missing", lambda: f"{parts()[0]}..{parts()[2]}", E.BadSignature),
+    ("payload and its dot missing", lambda: f"{parts()[0]}.{parts()[2]}", E.MalformedToken),
+    ("header missing", lambda: f".{parts()[1]}.{parts()[2]}", E.MalformedToken),
+    ("header and its dot missing", lambda: f"{parts()[1]}.{parts()[2]}", E.MalformedToken),
+    ("header and signature missing", lambda: f".{parts()[1]}.", E.MalformedToken),
+    ("the payload alone", lambda: parts()[1], E.MalformedToken),
     ("two parts", lambda: ".".join(parts()[:2]), E.MalformedToken),
     ("four parts", lambda: token() + ".x", E.MalformedToken),
     ("five parts, as encrypted", lambda: "a.b.c.d.e", E.MalformedToken),
@@ -281,6 +293,108 @@ def test_each_forgery_is_refused_for_its_own_reason(
         VERIFIER.verify(forged)
     assert type(caught.value) is error
     assert str(caught.value) == error.description
+
+
+# The DigestInfo of RFC 8017 section 9.2: SEQUENCE { SEQUENCE { OID, NULL }, OCTET STRING }.
+SHA256_OID = bytes.fromhex("608648016503040201")
+
+
+def tlv(tag: int, value: bytes, length: bytes | None = None) -> bytes:
+    """Encode one element, with a length that may be a lie or not the shortest."""
+    return bytes([tag]) + (bytes([len(value)]) if length is None else length) + value
+
+
+def mutations(tag: int, value: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield ways to write an element that a lenient reader takes for the same."""
+    size = len(value)
+    for name, length in {
+        "long form": bytes([0x81, size]),
+        "leading zero in the length": bytes([0x82, 0, size]),
+        "length one more": bytes([size + 1]),
+        "length one less": bytes([max(0, size - 1)]),
+        "length of 2^32 and more": b"\x85\x01" + size.to_bytes(4),
+        "length of 2^64 and more": b"\x89\x01" + size.to_bytes(8),
+        "length of 2^31 - 1": b"\x84\x7f\xff\xff\xff",
+        "length of 2^64 - 1": b"\x88" + b"\xff" * 8,
+        "indefinite length, not ended": b"\x80",
+    }.items():
+        yield name, tlv(tag, value, length)
+    yield "indefinite length", tlv(tag, value + b"\0\0", b"\x80")
+    yield "missing", b""
+    yield "tag alone", bytes([tag])
+    yield "no value", tlv(tag, b"")
+    yield "zeros within, at the end", tlv(tag, value + b"\0\0")
+    yield "zeros within, in front", tlv(tag, b"\0\0" + value)
+    yield "zeros after it", tlv(tag, value) + b"\0\0"
+    yield "NULL within", tlv(tag, value + b"\x05\0")
+    yield "garbage within, in front", tlv(tag, b"\x49\x81\x77" + value)
+    yield "garbage after it", tlv(tag, value) + b"\xde\xad\xbe\xef"
+    yield "undefined tag after it", tlv(tag, value) + b"\xbf\x7f\0"
+    yield "an empty one after it", tlv(tag, value) + tlv(tag, b"")
+    yield "twice", tlv(tag, value) * 2
+    yield "in itself", tlv(tag, tlv(tag, value))
+    yield "as NULL", b"\x05\0"
+    yield "cut short", tlv(tag, value)[:-1]
+    yield "cut in front", tlv(tag, value[1:])
+    yield "first byte changed", tlv(tag, bytes([value[0] ^ 1]) + value[1:] if value else b"\1")
+    yield "last byte changed", tlv(tag, value[:-1] + bytes([value[-1] ^ 1]) if value else b"\2")
+    for other in (0x00, 0x01, 0x03, 0x2E, 0x32, 0x80, 0xFF):
+        if other != tag:
+            yield f"tag {other:#04x}", tlv(other, value)
+
+
+def digest_infos(digest: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield every DigestInfo with one element mutated."""
+    oid, null, octets = tlv(6, SHA256_OID), tlv(5, b""), tlv(4, digest)
+    for name, element in mutations(6, SHA256_OID):
+        yield f"OID: {name}", tlv(0x30, tlv(0x30, element + null) + octets)
+    for name, element in mutations(5, b""):
+        yield f"NULL: {name}", tlv(0x30, tlv(0x30, oid + element) + octets)
+    for name, element in mutations(0x30, oid + null):
+        yield f"algorithm: {name}", tlv(0x30, element + octets)
+    for name, element in mutations(4, digest):
+        yield f"digest: {name}", tlv(0x30, tlv(0x30, oid + null) + element)
+    for name, element in mutations(0x30, tlv(0x30, oid + null) + octets):
+        yield f"whole: {name}", element
+
+
+def test_a_padding_that_is_not_exact_is_refused() -> None:
+    """Signed with the pool's own key, but for the DigestInfo or its padding: never accepted."""
+    numbers = _private_key().private_numbers()
+    modulus, size = numbers.public_numbers.n, 256
+    head, body, _ = parts()
+    digest = hashlib.sha256(f"{head}.{body}".encode()).digest()
+    good = tlv(0x30, tlv(0x30, tlv(6, SHA256_OID) + tlv(5, b"")) + tlv(4, digest))
+
+    def sign(message: bytes) -> str:
+        signature = pow(int.from_bytes(message) % modulus, numbers.d, modulus)
+        return f"{head}.{body}.{b64(signature.to_bytes(size))}"
+
+    def padded(info: bytes, start: bytes = b"\0\1", filler: int = 0xFF) -> bytes:
+        return start + bytes([filler]) * (size - len(start) - 1 - len(info)) + b"\0" + info
+
+    assert VERIFIER.verify(sign(padded(good))), "the way of signing is right"
+    messages = {name: padded(info) for name, info in digest_infos(digest) if info != good}
+    messages |= {
+        "padding of zeros": padded(good, filler=0),
+        "block type 0": padded(good, start=b"\0\0"),
+        "block type 2": padded(good, start=b"\0\2"),
+        "first byte 1": padded(good, start=b"\1\1"),
+        "no zero before the digest": b"\0\1" + b"\xff" * (size - 2 - len(good)) + good,
+        "short padding, garbage behind": (b"\0\1" + b"\xff" * 8 + b"\0" + good).ljust(size, b"\0"),
+        "digest alone": padded(digest),
+        "zero": bytes(size),
+        "one": bytes(size - 1) + b"\1",
+    }
+    assert len(messages) > 150
+    accepted = []
+    for name, message in messages.items():
+        try:
+            VERIFIER.verify(sign(message))
+        except errors.BadSignature:
+            continue
+        accepted.append(name)
+    assert accepted == []
 
 
 ACCEPTED: list[tuple[str, Callable[[], str]]] = [

@@ -128,6 +128,7 @@ OCT = OctKey.generate_key(256).as_dict(private=True)
         ACCESS_JWK | {"kid": 1},
         {k: v for k, v in ACCESS_JWK.items() if k != "kid"},
         {k: v for k, v in ACCESS_JWK.items() if k != "n"},
+        {k: v for k, v in ACCESS_JWK.items() if k != "e"},
         ACCESS_JWK | {"n": "!"},
         ACCESS_JWK | {"n": 7},
         ACCESS_JWK | {"e": "AA"},
