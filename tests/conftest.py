@@ -7,7 +7,7 @@ stubbed. Tokens are signed with the test pool's keys, and the app verifies them 
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -243,6 +243,21 @@ def app(
         transaction.rollback()
     engines[None] = engine
     engine.dispose()
+
+
+@pytest.fixture
+def make_app() -> Iterator[Callable[[Mapping[str, str]], APIFlask]]:
+    """Make further apps; their connections are closed after the test."""
+    made = []
+
+    def make(config: Mapping[str, str]) -> APIFlask:
+        made.append(create_app(config))
+        return made[-1]
+
+    yield make
+    for app in made:
+        with app.app_context():
+            db.engine.dispose()
 
 
 def _join(deny_list: DenyListSnapshot, connection: Connection) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from resource_server.testing.pool import CognitoPool
 from resource_server.users import accounts
 from resource_server.users.models import User
 from tests.conftest import MockCognito, bearer, both_databases
+
+MakeApp = Callable[[Mapping[str, str]], APIFlask]
 
 
 @pytest.fixture
@@ -126,9 +128,10 @@ def test_two_apps_do_not_share_anything(
     mock_cognito_client: MockCognito,
     cognito_pool: CognitoPool,
     sqlite_template: Path,
+    make_app: MakeApp,
 ) -> None:
     """Each app accepts its own client's tokens, whichever was made first."""
-    other = create_app(
+    other = make_app(
         {**mock_cognito_client.settings, "AWS_COGNITO_APP_CLIENT_ID": "another"}
         | {"DATABASE_URL": f"sqlite:///{sqlite_template}"}
     )
@@ -170,14 +173,14 @@ def test_one_download_serves_many_requests(
 
 
 def test_readiness_names_what_is_missing(
-    client: FlaskClient, mock_cognito_client: MockCognito, tmp_path: Path
+    client: FlaskClient, mock_cognito_client: MockCognito, tmp_path: Path, make_app: MakeApp
 ) -> None:
     """/readyz tells database and migrations apart; /healthz asks nobody."""
     _wait_for(lambda: client.get("/readyz").status_code == 200)
     assert client.get("/readyz").json == {"status": "ready"}
 
     def missing(url: str) -> Any:
-        other = create_app({**mock_cognito_client.settings, "DATABASE_URL": url}).test_client()
+        other = make_app({**mock_cognito_client.settings, "DATABASE_URL": url}).test_client()
         assert other.get("/healthz").json == {"status": "ok"}
         answer = other.get("/readyz")
         assert answer.status_code == 503
