@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from resource_server.tokens.errors import (
     ExpiredToken,
@@ -35,7 +35,8 @@ class _Claims(NamedTuple):
     expires_at: float
     auth_time: float | None
     """When the user signed in; refreshing keeps it."""
-    own_claims: dict[str, Any]
+    claims: Mapping[str, Any]
+    """All claims, read-only, for what a Pre Token Generation trigger added."""
 
 
 class AccessToken(_Claims):
@@ -47,17 +48,16 @@ class AccessToken(_Claims):
 
     __slots__ = ()
 
-    @property
-    def claims(self) -> Mapping[str, Any]:
-        """All claims, read-only, for what a Pre Token Generation trigger added."""
-        return MappingProxyType(self.own_claims)
-
     def __new__(cls, *_: object, **__: object) -> Self:
         """Refuse: see above."""
         raise TypeError("an AccessToken is made by CognitoVerifier.verify() alone")
 
+    # What a named tuple has to make another one, and what pickle and copy would call.
+    if not TYPE_CHECKING:
+        _make = _replace = __reduce_ex__ = __new__
+
     def __repr__(self) -> str:
-        return f"AccessToken(sub={self.sub!r}, client_id={self.client_id!r})"
+        return "<AccessToken>"  # tokens end in logs and traces, claims must not
 
     # Two verified tokens are the same only if they are one: never by what they say.
     __eq__ = object.__eq__
@@ -119,7 +119,7 @@ def check_claims(
         not_before,
         expires_at,
         auth_time if "auth_time" in claims else None,
-        claims,
+        MappingProxyType(claims),
     )
     return tuple.__new__(AccessToken, values)
 

@@ -90,8 +90,8 @@ def read_object(data: bytes) -> dict[str, Any]:
         written = orjson.dumps(value)
         if written != data and written != data.replace(b"\\/", b"/"):
             json.loads(data, object_pairs_hook=_refuse_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise MalformedToken from error
+    except (ValueError, RecursionError, orjson.JSONEncodeError) as error:
+        raise MalformedToken from error  # the last: orjson reads deeper nesting than it writes
     if not isinstance(value, dict):
         raise MalformedToken
     return value
