@@ -365,6 +365,24 @@ def test_a_damaged_file_is_told(tmp_path: Path, text: str) -> None:
     assert file.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param({"accounts": {"users": []}}, id="an older version's accounts"),
+        pytest.param({"accounts": []}, id="accounts are a list"),
+        pytest.param({"keys": {"access": {"kty": "RSA"}}}, id="keys are incomplete"),
+    ],
+)
+def test_damage_inside_the_file_is_told(emulators: Emulators, damage: dict[str, Any]) -> None:
+    """A file that another version wrote, for one: the same sentence, no KeyError."""
+    emulators.start()
+    emulators.stop()
+    stored = json.loads(emulators.file.read_text(encoding="utf-8"))
+    emulators.file.write_text(json.dumps(stored | damage), encoding="utf-8")
+    with pytest.raises(StateError, match="move it away"):
+        emulators.start()
+
+
 def test_no_file_is_no_state(tmp_path: Path) -> None:
     """The first start makes it, its folder as well."""
     file = tmp_path / "instance" / "emulator.json"

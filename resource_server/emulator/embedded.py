@@ -48,7 +48,7 @@ class EmbeddedEmulator:
             f" Kept in    {app.instance_path} (accounts, keys, database)\n"
             f" Demo user  {username} / {password}\n"
             f" Try it     TOKEN=$({login} | {read})\n"
-            f'            curl {address}/randoms -H "Authorization: Bearer $TOKEN"\n'
+            f'            curl -s {address}/randoms -H "Authorization: Bearer $TOKEN"\n'
         )
 
 

@@ -196,7 +196,7 @@ def test_a_payload_that_is_no_strict_json_object_is_malformed(document: bytes) -
         unverified_claims(token(payload=document))
 
 
-@pytest.mark.parametrize("depth", [100, 252, 253, 254, 255, 300, 500, 1000, 1023, 1024])
+@pytest.mark.parametrize("depth", [100, 253, 254, 500, 1023, 1024])
 @pytest.mark.parametrize("written", ["compact", "spaced"])
 def test_nesting_of_any_depth_is_read_or_refused(depth: int, written: str) -> None:
     """Each JSON library has limits of its own; none of them becomes another exception."""

@@ -82,10 +82,9 @@ def test_each_partition_has_its_domain(pool_id: str, region: str, host: str) -> 
     ],
 )
 def test_what_is_no_pool_id_is_refused(pool_id: str) -> None:
-    """Only a pool's id may become part of an address, and an error does not repeat the text."""
-    with pytest.raises(ValueError, match="not the id of a user pool") as caught:
+    """Only a pool's id may become part of an address."""
+    with pytest.raises(ValueError, match="not the id of a user pool"):
         UserPool.parse(pool_id)
-    assert not pool_id or len(pool_id) == 1 or pool_id not in str(caught.value)
 
 
 def test_an_id_may_have_55_characters() -> None:
