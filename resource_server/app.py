@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from apiflask import APIFlask
 from flask import Response, request
 from flask_migrate import upgrade
 from sqlalchemy import event
+from werkzeug.exceptions import BadRequest
 
 from resource_server import bodies, health, logs, problems
 from resource_server.auth import ResourceServer
@@ -49,6 +51,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     for blueprint in (health.health, users, randoms):
         app.register_blueprint(blueprint)
     app.add_url_rule("/", view_func=home)
+    app.before_request(_refuse_no_host)
     app.after_request(_finish)
     if emulator is not None and emulator.started:
         _migrate_development_database(app, settings)
@@ -147,9 +150,17 @@ def _verifier(settings: Settings, deny_list: DenyList) -> CognitoVerifier:
     )
 
 
+def _refuse_no_host() -> None:
+    """Refuse a request whose Host is none, from which no address can be built (RFC 9112 §3.2)."""
+    if not request.host:
+        raise BadRequest("The Host header is invalid")
+
+
 def _finish(response: Response) -> Response:
     """Give every answer its request id and the headers of an API that no browser frames."""
     headers = response.headers
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        headers.pop("Content-Type", None)
     headers["X-Request-ID"] = logs.request_id()
     headers.setdefault("Cache-Control", "no-store")
     headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from apiflask import APIFlask, HTTPError
 from flask import Response, current_app, jsonify, request
 from pydantic import ValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
@@ -65,6 +65,7 @@ def register(app: APIFlask) -> None:
     app.error_processor(_invalid_input)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(identity.IdentityError, _identity_error)
+    app.register_error_handler(IntegrityError, _conflict)
     for error in (OperationalError, InterfaceError, PoolTimeoutError):
         app.register_error_handler(error, _database_error)
 
@@ -135,6 +136,11 @@ def _identity_error(error: identity.IdentityError) -> Response:
             Problem(429, "Too many requests", "temporarily_unavailable", error.retry_after)
         )
     return answer(_IDENTITY_PROBLEMS[type(error)])
+
+
+def _conflict(_error: IntegrityError) -> Response:
+    # The account was deleted while something was made for it.
+    return answer(Problem(409, "The request conflicts with another one"))
 
 
 def _database_error(error: Exception) -> Response:

@@ -15,6 +15,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from resource_server.tokens import UserPool
+from resource_server.tokens.keys import require_https
 
 _POSTGRES = "postgresql+psycopg2"
 
@@ -144,6 +145,13 @@ class Settings(BaseSettings):
             UserPool.parse(pool_id.strip())
             pools.append((pool_id.strip(), client_ids))
         return tuple(pools)
+
+    @field_validator("cognito_jwks_uri")
+    @classmethod
+    def _is_safe_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            require_https(value)
+        return value
 
     @field_validator("aws_user_pool_id")
     @classmethod

@@ -263,6 +263,15 @@ FORGERIES: list[tuple[str, Callable[[], Any], type[Exception]]] = [
     ("sub empty", lambda: signed(payload=_claims(sub="")), E.InvalidClaim),
     ("sub a list", lambda: signed(payload=_claims(sub=["a"])), E.InvalidClaim),
     ("sub a number", lambda: signed(payload=_claims(sub=7)), E.InvalidClaim),
+    ("sub of 129 characters", lambda: token(sub="s" * 129), E.InvalidClaim),
+    ("sub with NUL", lambda: token(sub="a\0b"), E.InvalidClaim),
+    ("username of 129 characters", lambda: token(username="u" * 129), E.InvalidClaim),
+    ("username with NUL", lambda: token(username="\0"), E.InvalidClaim),
+    ("jti of 257 characters", lambda: token(jti="j" * 257), E.InvalidClaim),
+    ("origin_jti with NUL", lambda: token(origin_jti="\0"), E.InvalidClaim),
+    ("sub a lone surrogate", lambda: token(sub="\ud800"), E.MalformedToken),
+    ("header of 256 lists", lambda: signed(b"[" * 256 + b"]" * 256), E.MalformedToken),
+    ("payload of 300 lists", lambda: signed(payload=b'{"a":' + b"[" * 300 + b"]" * 300 + b"}"), E.MalformedToken),
     ("scope a list", lambda: token(scope=["me"]), E.InvalidClaim),
     ("scope a number", lambda: token(scope=1), E.InvalidClaim),
     ("scope null", lambda: signed(payload=_claims(scope=None)), E.InvalidClaim),
@@ -413,6 +422,7 @@ ACCEPTED: list[tuple[str, Callable[[], str]]] = [
     ("issued within the leeway", lambda: token(iat=NOW + 10)),
     ("nbf within the leeway", lambda: token(nbf=NOW + 10)),
     ("fractions of seconds", lambda: token(exp=NOW + 0.5, iat=NOW - 0.5)),
+    ("the longest names", lambda: token(sub="s" * 128, username="u" * 128, jti="j" * 256)),
     ("a long token", lambda: token(groups=["g" * 100] * 200)),
 ]
 

@@ -1,10 +1,12 @@
 """Whatever a client sends, the answer is http.md's: never a 500, no HTML, no password echoed."""
 
+import io
 import json
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from resource_server.testing.pool import CognitoPool
 from tests.conftest import CHALLENGE, METADATA, bearer
@@ -209,3 +211,63 @@ def test_two_authorization_headers_are_refused(
     refused = client.get("/randoms", headers={"Authorization": f"Bearer {token}, Bearer {token}"})
     assert refused.status_code == 401
     assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]
+
+
+def _chunked(
+    client: FlaskClient, path: str, body: BinaryIO, content_type: str, **headers: str
+) -> TestResponse:
+    """Send a body of no declared length, as a server hands a chunked one over."""
+    return client.post(
+        path,
+        input_stream=body,
+        content_type=content_type,
+        headers={"Transfer-Encoding": "chunked", **headers},
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+
+
+class BrokenChunks(io.BytesIO):
+    """What gunicorn's body raises for a chunk whose size is no number: no ValueError."""
+
+    def read(self, *_: object) -> bytes:
+        """Fail."""
+        raise Exception("Invalid chunk size")  # noqa: TRY002 - gunicorn's derives from it
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"min_value": 1, "max_value": 1}', 201),
+        (b'{"min_value": 1, "max_value": 1}' + b" " * 200_000, 413),
+        (b" " * 70_000 + b'{"min_value": 1, "max_value": 1}', 413),
+        (b"", 400),
+    ],
+    ids=["whole", "too long behind", "too long in front", "empty"],
+)
+def test_a_chunked_body_is_read_whole_or_not_at_all(
+    client: FlaskClient, ada: dict[str, str], body: bytes, status: int
+) -> None:
+    """What is cut at the limit could say something else: it is refused."""
+    answer = _chunked(client, "/randoms", io.BytesIO(body), "application/json", **ada)
+    assert answer.status_code == status
+
+
+def test_a_chunked_form_is_not_cut(client: FlaskClient) -> None:
+    """Cognito is not asked with half of a form."""
+    body = io.BytesIO(b"username=ada&password=hunter2-hunter2&z=" + b"a" * 70_000)
+    assert _chunked(client, "/users/login", body, FORM).status_code == 413
+
+
+def test_broken_chunks_are_a_bad_request(client: FlaskClient, ada: dict[str, str]) -> None:
+    """Whatever the server raises while it takes a body apart, the client is told."""
+    json_answer = _chunked(client, "/randoms", BrokenChunks(), "application/json", **ada)
+    form_answer = _chunked(client, "/users/login", BrokenChunks(), FORM)
+    assert (json_answer.status_code, form_answer.status_code) == (400, 400)
+
+
+@pytest.mark.parametrize("host", ["a b", 'evil"x', "a:abc", ""])
+def test_a_host_that_is_none_is_a_bad_request(client: FlaskClient, host: str) -> None:
+    """No address is built from it."""
+    refused = client.get("/.well-known/oauth-protected-resource", headers={"Host": host})
+    assert refused.status_code == 400
+    assert client.get("/randoms", headers={"Host": host}).status_code == 400

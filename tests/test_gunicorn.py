@@ -142,6 +142,16 @@ def test_sign_out_in_one_worker_is_refused_by_the_other(
         assert refused.json() == {"detail": "The access token was revoked"}
 
 
+def test_a_long_token_reaches_the_verifier(tmp_path: Path, environment: dict[str, str]) -> None:
+    """gunicorn.conf.py lets pass what the verifier reads: the answer is ours, and JSON."""
+    configuration = ("--config", str(ROOT / "gunicorn.conf.py"))
+    with _gunicorn(tmp_path, environment, *configuration) as ask:
+        for length in (24_000, 32_900):
+            refused = ask("GET", "/randoms", headers=bearer("a" * length))
+            assert refused.status_code == 401
+            assert refused.json()["detail"].startswith("The access token is")
+
+
 def test_gunicorn_never_starts_the_emulator(tmp_path: Path) -> None:
     """Without its pool settings it refuses to start, naming each, whatever the environment says."""
     done = subprocess.run(

@@ -379,6 +379,55 @@ def test_a_late_answer_still_counts() -> None:
     assert store.find(KID)
 
 
+def test_an_older_answer_does_not_undo_a_newer_one() -> None:
+    """A download that hung and ends after a later one brings back no key that was withdrawn."""
+    server = Server(gate=threading.Event())
+    store = server.store(timeout=0.05)
+    hanging = server.gate
+    with pytest.raises(KeysUnavailable):
+        store.find(KID)
+    flight = store._flight._flight
+    server.body, server.gate, server.seconds = NEW, None, 1.2
+    with pytest.raises(KeysUnavailable):
+        store.find(KID)  # the one that hangs is given up
+    server.seconds = 2.3
+    assert store.find(str(ROTATED.keys.access.kid))
+    assert hanging
+    assert flight
+    hanging.set()
+    assert flight.done.wait(10)
+    with pytest.raises(errors.UnknownKey):
+        store.find(KID)
+
+
+def test_hanging_downloads_do_not_pile_up() -> None:
+    """While three of them hang, no fourth begins, however long that lasts."""
+    server = Server(gate=threading.Event())
+    store = server.store(timeout=0.001)
+    for _ in range(100):
+        with pytest.raises(KeysUnavailable):
+            store.find(KID)
+        server.seconds += 5
+    assert server.fetches == 3
+    assert server.gate
+    server.gate.set()
+
+
+def test_no_thread_to_be_had_harms_nobody_who_has_keys() -> None:
+    """The refresh counts as failed; requests go on."""
+    server = Server()
+    store = server.store()
+    store.find(KID)
+
+    def refuse(_run: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store._flight._spawn = refuse
+    server.seconds = 3600
+    assert store.find(KID)
+    assert store.stats().failed_downloads == 1
+
+
 def test_ready_starts_a_download_and_does_not_wait() -> None:
     """A readiness probe warms a process up."""
     server = Server(gate=threading.Event())
@@ -543,6 +592,14 @@ def drip() -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def test_a_download_ends_at_its_deadline(drip: str) -> None:
+    """However slowly it drips, the thread that reads it is free in time."""
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        fetch_jwks(drip, 0.3)
+    assert time.monotonic() - begun < 2
 
 
 def test_nobody_waits_longer_than_the_deadline(drip: str) -> None:

@@ -299,6 +299,14 @@ def resend(cognito: MockCognito, username: str = "grace") -> Any:
     )
 
 
+def _token_of_grace(cognito: MockCognito) -> str:
+    """Sign grace in with the right hash."""
+    answer = sign_in(
+        cognito.client, cognito.client_id, "grace", SECRET_HASH=hashed(cognito, "grace")
+    )
+    return str(answer["AccessToken"])
+
+
 def refusal(call: Callable[[], Any]) -> tuple[str, str]:
     """Return code and message of the error that a call ends with."""
     with pytest.raises(ClientError) as caught:
@@ -783,3 +791,19 @@ def test_filling_twice_changes_nothing(cognito: MockCognito) -> None:
     confirm(cognito, gaps.outbox.last_code("grace"))
     sent = {"SECRET_HASH": hashed(cognito, "grace")}
     assert sign_in(cognito.client, cognito.client_id, "grace", **sent)["AccessToken"]
+
+
+def test_a_deleted_users_token_does_not_sign_out_the_next_of_that_name(
+    cognito: MockCognito,
+) -> None:
+    """Tokens are kept by user name; a name that comes back is another person (T12)."""
+    sign_up(cognito)
+    confirm(cognito, gaps.outbox.last_code("grace"))
+    old = _token_of_grace(cognito)
+    cognito.client.admin_delete_user(UserPoolId=cognito.pool_id, Username="grace")
+    sign_up(cognito)
+    confirm(cognito, gaps.outbox.last_code("grace"))
+    new = _token_of_grace(cognito)
+    refused = refusal(lambda: cognito.client.global_sign_out(AccessToken=old))
+    assert refused[0] == "NotAuthorizedException"
+    cognito.client.global_sign_out(AccessToken=new)

@@ -66,8 +66,8 @@ def guard() -> Guard:
 def challenge(**attributes: str) -> str:
     """Return a WWW-Authenticate challenge for the current app (RFC 6750 §3, RFC 9728 §5.1)."""
     named = {"realm": guard().realm, **attributes}
-    # The address has the Host header in it, which is the client's to choose.
-    named["resource_metadata"] = url_for(_METADATA_ENDPOINT, _external=True).replace('"', "%22")
+    if request.host:  # werkzeug leaves an invalid Host header empty
+        named["resource_metadata"] = url_for(_METADATA_ENDPOINT, _external=True)
     return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in named.items())
 
 

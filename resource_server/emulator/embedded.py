@@ -9,6 +9,7 @@ Other `flask` commands never start one: they learn the pool's ids from the file.
 import fcntl
 import importlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,14 +59,34 @@ def enter(instance: Path) -> EmbeddedEmulator:
     Raises click.ClickException, saying what to do, if it cannot.
     """
     file = instance / "emulator.json"
-    instance.mkdir(parents=True, exist_ok=True)
-    if _under_flask_run() and _lock(instance / "emulator.lock"):
-        return EmbeddedEmulator(_start(file), started=True)
-    state = EmulatorState.load(file)
-    if state is None:
-        state = EmulatorState.new()
-        state.save(file)
-    return EmbeddedEmulator(state, started=False)
+    try:
+        instance.mkdir(parents=True, exist_ok=True)
+        if _under_flask_run() and _lock(instance / "emulator.lock"):
+            _begin(file)
+            return EmbeddedEmulator(_start(file), started=True)
+        return EmbeddedEmulator(_running(file), started=False)
+    except OSError as error:
+        raise click.ClickException(
+            f"The emulator cannot keep its accounts in {instance}: {error.strerror}. "
+            "Make that folder writable."
+        ) from error
+
+
+def _begin(file: Path) -> None:
+    """Make up a pool if there is none yet; at once, for other processes that look for it."""
+    if EmulatorState.load(file) is None:
+        EmulatorState.new().save(file)
+
+
+def _running(file: Path) -> EmulatorState:
+    """Find what another process runs, or will: it may be about to write its file."""
+    for _ in range(20 if _under_flask_run() else 1):
+        state = EmulatorState.load(file)
+        if state is not None:
+            return state
+        time.sleep(0.1)
+    _begin(file)
+    return EmulatorState.load(file) or EmulatorState.new()
 
 
 def _start(file: Path) -> EmulatorState:

@@ -40,6 +40,7 @@ from moto.core.responses import ActionResult, EmptyResult
 
 from resource_server.emulator import trigger
 from resource_server.emulator.keys import PoolKeys, TokenUse
+from resource_server.tokens.parsing import unverified_claims
 
 _TOKEN_SECONDS = 3600
 _SIGN_IN = "TokenGeneration_Authentication"
@@ -294,12 +295,18 @@ def initiate_auth(self: CognitoIdpResponse) -> ActionResult:
 
 
 def global_sign_out(self: CognitoIdpResponse) -> ActionResult:
-    """Find the token in any region; moto looks only where the request's address points."""
+    """Find the token in any region, where moto looks only where the request's address points.
+
+    A user who has the name of a deleted one is not signed out by a token of that one's.
+    """
     token = self._get_param("AccessToken")
     for pool in pools():
         if token in pool.access_tokens:
-            pool.sign_out(pool.access_tokens[token][1])
-            return EmptyResult()
+            username = pool.access_tokens[token][1]
+            user: CognitoIdpUser | None = pool._get_user(username)  # noqa: SLF001 - as above
+            if user is not None and user.id == unverified_claims(token)["sub"]:
+                pool.sign_out(username)
+                return EmptyResult()
     raise NotAuthorizedError("Access Token has been revoked")
 
 

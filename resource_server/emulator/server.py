@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from joserfc.errors import JoseError
 from moto.cognitoidp.models import CognitoIdpUserPool, CognitoIdpUserPoolClient, cognitoidp_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import (
@@ -19,7 +21,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from resource_server.emulator import accounts, gaps
 from resource_server.emulator.keys import PoolKeys
-from resource_server.emulator.state import REGION, EmulatorState
+from resource_server.emulator.state import REGION, EmulatorState, damaged
 from resource_server.tokens import TokenError
 from resource_server.tokens.parsing import unverified_claims
 from resource_server.triggers import pre_token_generation
@@ -56,7 +58,10 @@ class EmulatorServer:
         gaps.register_trigger(_TRIGGER_ARN, pre_token_generation.handler)
         self._state = state
         self._file = file
-        self._pool = _pool(state)
+        try:
+            self._pool = _pool(state)
+        except (AttributeError, KeyError, TypeError, ValueError, JoseError) as error:
+            raise damaged(file) from error
         self._moto = DomainDispatcherApplication(create_backend_app)
         # moto's models know no locks, and a file is written: one request at a time.
         self._lock = threading.Lock()
@@ -79,7 +84,10 @@ class EmulatorServer:
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        """Answer one request (WSGI)."""
+        """Answer one request (WSGI); web pages, and moto's own controls, are kept out."""
+        if _is_foreign(environ):
+            start_response("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"The emulator is for programs on this machine.\n"]
         with self._lock:
             body = list(self._moto(environ, start_response))
             if environ["REQUEST_METHOD"] == "POST":
@@ -92,6 +100,16 @@ class EmulatorServer:
             self._pool, still_valid=filter(_still_valid, self._pool.access_tokens)
         )
         self._state.save(self._file)
+
+
+def _is_foreign(environ: dict[str, Any]) -> bool:
+    """Tell whether a browser sent this for some page, under whatever name it knows us."""
+    host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname
+    return (
+        host not in {"127.0.0.1", "localhost"}
+        or "HTTP_ORIGIN" in environ
+        or environ["PATH_INFO"].startswith("/moto-api")
+    )
 
 
 def _still_valid(token: str) -> bool:

@@ -50,9 +50,7 @@ class EmulatorState:
         except FileNotFoundError:
             return None
         except (TypeError, ValueError) as error:
-            raise StateError(
-                f"{file} is not the emulator's, or damaged: move it away to begin with a new pool"
-            ) from error
+            raise damaged(file) from error
 
     def save(self, file: Path) -> None:
         """Write the file in one step, so that a kill leaves the old one or the new one whole."""
@@ -81,6 +79,13 @@ class EmulatorState:
             "COGNITO_JWKS_URI": f"{self.url}/{self.pool_id}/.well-known/jwks.json",
             "COGNITO_EMULATOR": "embedded",
         }
+
+
+def damaged(file: Path) -> StateError:
+    """Say what to do with a file that cannot be used."""
+    return StateError(
+        f"{file} is not the emulator's, or damaged: move it away to begin with a new pool"
+    )
 
 
 def _random(length: int) -> str:

@@ -159,8 +159,11 @@ class CognitoIdentityProvider:
         try:
             self._call("resend_confirmation_code", **self._user(username))
         except ClientError as error:
-            if _code(error.response) not in _NOTHING_TO_SEND or _is_ours(error):
+            code = _code(error.response)
+            if code not in _NOTHING_TO_SEND or _is_ours(error):
                 raise _translated(error) from None
+            if code == "CodeDeliveryFailureException":
+                logger.warning("Cognito could not deliver a code")  # an operator's to mend
 
     def authenticate(self, username: str, password: str) -> TokenSet | Challenge:
         """See IdentityProvider."""

@@ -13,6 +13,7 @@ from resource_server.tokens import AccessToken, DenyListUnavailable
 from resource_server.tokens.flight import SingleFlight, Spawn, back_off, in_thread
 
 # Cognito's access tokens live a day at most; the rest is for clocks that differ.
+CLOCK_DIFFERENCE_SECONDS = 10  # as much as a verifier forgives by default
 LONGEST_TOKEN_SECONDS = 86_400 + 600
 
 Connect = Callable[[], AbstractContextManager[Connection]]
@@ -54,8 +55,7 @@ class DenyListSnapshot:
             timeout=timeout,
             clock=clock,
             spawn=spawn,
-            # Without any list requests are refused, so it is tried again every second.
-            back_off=lambda failures: 1 if self._read_at == -math.inf else back_off(failures),
+            back_off=self._back_off,
         )
 
     def denies(self, token: AccessToken) -> bool:
@@ -73,13 +73,14 @@ class DenyListSnapshot:
         return bool(self._denied) and self._is_denied(token)
 
     def revoke_user(self, sub: str) -> None:
-        """Deny every token that a user was issued until now, this second included."""
-        self._write([("sub", sub, int(self._now()) + 1)])
+        """Deny every token that a user was issued until now, by whichever clock."""
+        self._write([("sub", sub, int(self._now()) + 1 + CLOCK_DIFFERENCE_SECONDS)])
 
     def revoke_sessions(self, token: AccessToken) -> None:
         """Deny every sign-in of a token's user until now; signing in anew, even at once, works.
 
-        `iat` has whole seconds: the sign-in at hand is named, the others are cut off by time.
+        `iat` has whole seconds: the sign-in at hand is named, the others are cut off by time. It
+        is Cognito's time against ours, so the clocks must agree to a second (NTP).
         """
         now = int(self._now())
         entries: list[tuple[Kind, str, int]] = [("sub", token.sub, now)]
@@ -120,6 +121,11 @@ class DenyListSnapshot:
         with self._flight.lock:
             for kind, value, issued_before in entries:
                 self._note(kind, value, issued_before, expires_at)
+
+    def _back_off(self, failures: int) -> float:
+        """Never wait longer than a view may be old; without any list, requests are refused."""
+        never_read = self._read_at == -math.inf
+        return 1 if never_read else min(back_off(failures), max(1, self._poll))
 
     def _read(self) -> None:
         started, now = self._clock(), int(self._now())

@@ -16,6 +16,16 @@ from resource_server.tokens.errors import (
 )
 from resource_server.tokens.pool import UserPool
 
+# Characters. Cognito's are UUIDs, and user names of at most 128 (API reference); a store may count
+# on it, and on the absence of NUL, which PostgreSQL does not take.
+_LONGEST_NAME, _LONGEST_ID = 128, 256
+_LENGTHS = {
+    "sub": _LONGEST_NAME,
+    "username": _LONGEST_NAME,
+    "jti": _LONGEST_ID,
+    "origin_jti": _LONGEST_ID,
+}
+
 
 class _Claims(NamedTuple):
     sub: str
@@ -92,7 +102,9 @@ def check_claims(
         type(issuer) is type(token_use) is type(client_id) is type(sub) is str
         and type(username) is type(scope) is type(jti) is type(origin_jti) is str
         and type(expires_at) is type(issued_at) is type(not_before) is type(auth_time) is int
-        and issuer and token_use and client_id and sub
+        and issuer and token_use and client_id and 0 < len(sub) <= _LONGEST_NAME
+        and len(username) <= _LONGEST_NAME and len(jti) <= _LONGEST_ID >= len(origin_jti)
+        and "\0" not in sub + username + jti + origin_jti
     ):  # fmt: skip
         _check_types(claims)
     if issuer not in pool.issuers:
@@ -151,6 +163,9 @@ def _check_types(claims: dict[str, Any]) -> None:
             raise InvalidClaim(name)
     for name in ("username", "scope", "jti", "origin_jti"):
         if not isinstance(claims.get(name, ""), str):
+            raise InvalidClaim(name)
+    for name, longest in _LENGTHS.items():
+        if len(claims.get(name, "")) > longest or "\0" in claims.get(name, ""):
             raise InvalidClaim(name)
     for name in ("exp", "iat", "nbf", "auth_time"):
         # A NumericDate (RFC 7519 §2) is a number, so no text and no boolean.

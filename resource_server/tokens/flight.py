@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
+_MOST_RUNS = 3  # those included that hang and were given up
 _BACK_OFF_SECONDS = (1, 2, 4, 8, 16, 30)
 
 Spawn = Callable[[Callable[[], None]], None]
@@ -70,6 +71,7 @@ class SingleFlight:
     def _reset(self) -> None:
         self.lock = threading.Lock()
         self._flight: Flight | None = None
+        self._running = 0
 
     @property
     def under_way(self) -> bool:
@@ -91,10 +93,14 @@ class SingleFlight:
                 self._note_failure()
             if self._flight is not None:
                 return self._flight
-            if now < self._failing_until:
+            if now < self._failing_until or self._running >= _MOST_RUNS:
                 return None
+            self._running += 1
             flight = self._flight = Flight(deadline=now + self._timeout)
-        self._spawn(lambda: self._run(flight))
+        try:
+            self._spawn(lambda: self._run(flight))
+        except RuntimeError:  # no thread to be had
+            self._end(flight, failed=True)
         return flight
 
     def wait(self) -> None:
@@ -107,14 +113,19 @@ class SingleFlight:
         try:
             self._action()
         except Exception as error:  # noqa: BLE001 - the action may be anybody's; waiters must be told
-            with self.lock:
-                self._note_failure()
             logger.warning("%s failed: %s", self._name, error)
+            self._end(flight, failed=True)
         else:
-            with self.lock:
+            self._end(flight, failed=False)
+
+    def _end(self, flight: Flight, *, failed: bool) -> None:
+        with self.lock:
+            self._running -= 1
+            if failed:
+                self._note_failure()
+            else:
                 self.successes += 1
                 self._failures_in_a_row, self._failing_until = 0, -math.inf
-        with self.lock:
             if self._flight is flight:
                 self._flight = None
         flight.done.set()

@@ -92,22 +92,28 @@ def _public_key(member: dict[str, Any]) -> RSAPublicKey | None:
     return key if key.key_size >= MIN_RSA_BITS else None
 
 
+def require_https(uri: str) -> None:
+    """Raise ValueError unless an address is https, or http on loopback."""
+    address = urlsplit(uri)
+    if address.scheme != "https" and address.hostname not in _LOOPBACK:
+        raise ValueError("the address of the JWKS must be https")
+
+
 def fetch_jwks(uri: str, timeout: float) -> bytes:
     """Download a JWKS: `timeout` seconds in all, 1 MiB at most, no redirects.
 
     Raises OSError (requests' errors are) or ValueError. The address must be https, unless its host
     is loopback.
     """
-    address = urlsplit(uri)
-    if address.scheme != "https" and address.hostname not in _LOOPBACK:
-        raise ValueError("the address of the JWKS must be https")
+    require_https(uri)
     deadline = time.monotonic() + timeout
     with requests.Session() as session:
         response = session.get(uri, timeout=timeout, stream=True, allow_redirects=False)
         if response.status_code != requests.codes.ok:
             raise ValueError(f"the JWKS server answered {response.status_code}")
         body = bytearray()
-        for chunk in response.iter_content(_CHUNK_BYTES):
+        # read1 returns with what is there, so that the deadline is seen however slow it comes.
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
             body += chunk
             if len(body) > MAX_JWKS_BYTES:
                 raise ValueError("the JWKS is larger than 1 MiB")
@@ -156,7 +162,7 @@ class KeyStore:
         self._max_age = max_age
         self._clock = clock
         self._keys: KeySet | None = None
-        self._fetched_at = -math.inf
+        self._fetched_at = self._started_at = -math.inf
         self._cooling_until = -math.inf
         self._stale_serves = 0
         self._flight = SingleFlight(
@@ -170,7 +176,8 @@ class KeyStore:
     def find(self, kid: str) -> tuple[KeySet, RSAPublicKey]:
         """Return the key with this id, and the set it is in.
 
-        Raises UnknownKey if the pool has none, KeysUnavailable if that cannot be known now.
+        Raises UnknownKey if the keys at hand have none with this id and looking again did not help
+        or may not be done yet, KeysUnavailable if there are no keys.
         """
         keys = self.current()
         if keys is not None and kid in keys.keys:
@@ -234,7 +241,12 @@ class KeyStore:
         return back_off(failures) if has_keys else 1
 
     def _download(self) -> None:
+        started = self._clock()
         keys = KeySet.parse(self._fetch(self._uri, self._timeout))
+        if started < self._started_at:
+            return  # it hung, and one that began later was quicker: that one knows better
+        self._started_at = started
         if self._keys is not None and keys.same_as(self._keys):
             keys = self._keys  # what was verified with them stays verified
-        self._fetched_at, self._keys = self._clock(), keys
+        self._keys = keys
+        self._fetched_at = self._clock()

@@ -13,6 +13,7 @@ from resource_server.identity.errors import SessionEnded
 from resource_server.identity.provider import Challenge
 from resource_server.problems import Problem, answer, token_endpoint
 from resource_server.services import services
+from resource_server.tokens import TokenError
 from resource_server.tokens.parsing import unverified_claims
 from resource_server.users import accounts
 from resource_server.users.schemas import (
@@ -84,8 +85,16 @@ def log_in(form: LoginForm) -> TokenOut | Response:
         refresh_token=result.refresh_token,
         id_token=result.id_token,
         # Shown to the client, which just got the token from Cognito; nothing is decided by it.
-        scope=unverified_claims(result.access_token).get("scope", ""),
+        scope=_scope_of(result.access_token),
     )
+
+
+def _scope_of(access_token: str) -> str:
+    try:
+        scope = unverified_claims(access_token).get("scope")
+    except TokenError:
+        return ""
+    return scope if isinstance(scope, str) else ""
 
 
 def _challenge(challenge: Challenge) -> Response:
