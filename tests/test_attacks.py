@@ -230,7 +230,7 @@ FORGERIES: list[tuple[str, Callable[[], Any], type[Exception]]] = [
     ("issuer a list", lambda: token(iss=[POOL.issuer]), E.InvalidClaim),
     ("issuer missing", lambda: token(iss=None), E.InvalidClaim),
     ("an ID token", lambda: POOL.id_token(iat=NOW, exp=NOW + 60, client_id=POOL.client_id), E.WrongTokenUse),
-    ("an ID token as it is", lambda: POOL.id_token(iat=NOW, exp=NOW + 60), E.InvalidClaim),
+    ("an ID token as it is", lambda: POOL.id_token(iat=NOW, exp=NOW + 60), E.WrongTokenUse),
     ("token_use a list", lambda: token(token_use=["access"]), E.InvalidClaim),
     ("token_use missing", lambda: token(token_use=None), E.InvalidClaim),
     ("token_use Access", lambda: token(token_use="Access"), E.WrongTokenUse),

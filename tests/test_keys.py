@@ -481,7 +481,7 @@ def test_counters_tell_what_happened() -> None:
     server.seconds = 7
     stats = verifier.stats()
     assert (stats.verified, stats.cache_hits, stats.cached) == (1, 2, 1)
-    assert stats.refused == {"claim": 2, "expired": 1, "malformed": 1}
+    assert stats.refused == {"token_use": 2, "expired": 1, "malformed": 1}
     keys = stats.keys[POOL.pool_id]
     assert (keys.age, keys.downloads, keys.failed_downloads, keys.stale_serves) == (7, 1, 0, 0)
 

@@ -93,8 +93,9 @@ def check_claims(
     try:
         issuer, token_use, client_id = claims["iss"], claims["token_use"], claims["client_id"]
         sub, expires_at, issued_at = claims["sub"], claims["exp"], claims["iat"]
-    except KeyError as error:
-        raise InvalidClaim(error.args[0]) from None
+    except KeyError:
+        _check_types(claims)
+        raise
     username, scope, jti = get("username", ""), get("scope", ""), get("jti", "")
     origin_jti, not_before, auth_time = get("origin_jti", ""), get("nbf", 0), get("auth_time", 0)
     # An ordinary token's types, seen at a glance; anything else is looked at claim by claim.
@@ -157,7 +158,12 @@ def _check_audience(audience: object, client_ids: Collection[str] | None) -> Non
 
 
 def _check_types(claims: dict[str, Any]) -> None:
-    """Find the claim that is missing or of the wrong type, if there is one."""
+    """Find the claim that is missing or of the wrong type, if there is one.
+
+    An ID token, which lacks `client_id`, is told as what it is.
+    """
+    if isinstance(claims.get("token_use"), str) and claims["token_use"] not in {"access", ""}:
+        raise WrongTokenUse
     for name in ("iss", "token_use", "client_id", "sub"):
         if not isinstance(claims.get(name), str) or not claims[name]:
             raise InvalidClaim(name)

@@ -110,24 +110,25 @@ class SingleFlight:
             flight.done.wait(max(0.0, flight.deadline - self._clock()))
 
     def _run(self, flight: Flight) -> None:
+        failed = True
         try:
             self._action()
+            failed = False
         except Exception as error:  # noqa: BLE001 - the action may be anybody's; waiters must be told
             logger.warning("%s failed: %s", self._name, error)
-            self._end(flight, failed=True)
-        else:
-            self._end(flight, failed=False)
+        finally:
+            self._end(flight, failed=failed)
 
     def _end(self, flight: Flight, *, failed: bool) -> None:
         with self.lock:
             self._running -= 1
-            if failed:
-                self._note_failure()
-            else:
+            if not failed:
                 self.successes += 1
                 self._failures_in_a_row, self._failing_until = 0, -math.inf
-            if self._flight is flight:
+            if self._flight is flight:  # else it was given up, and counted as failed, before
                 self._flight = None
+                if failed:
+                    self._note_failure()
         flight.done.set()
 
     def _note_failure(self) -> None:

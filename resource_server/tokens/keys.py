@@ -74,6 +74,7 @@ def _usable(member: Any) -> bool:
         and member["kid"] != ""
         and member.get("use", "sig") == "sig"
         and member.get("alg", "RS256") == "RS256"
+        and isinstance(member.get("key_ops", []), list)
         and "verify" in member.get("key_ops", ["verify"])
         # A private key in a public document is everybody's: nothing it signed means anything.
         and "d" not in member
@@ -100,7 +101,10 @@ def require_https(uri: str) -> None:
 
 
 def fetch_jwks(uri: str, timeout: float) -> bytes:
-    """Download a JWKS: `timeout` seconds in all, 1 MiB at most, no redirects.
+    """Download a JWKS: `timeout` seconds, 1 MiB at most, no redirects.
+
+    Only a server that sends its headers byte by byte can hold it longer; a KeyStore gives such a
+    download up in time, and lets no more than three of them hang.
 
     Raises OSError (requests' errors are) or ValueError. The address must be https, unless its host
     is loopback.

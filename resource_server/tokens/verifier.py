@@ -208,7 +208,7 @@ def _checked_key_id(unverified_header: bytes) -> str:
     if header.get("alg") != "RS256":
         raise UnsupportedAlgorithm
     typ = header.get("typ", "JWT")
-    if "crit" in header or not isinstance(typ, str) or typ.lower() not in _TYPES:
+    if "crit" in header or "b64" in header or not isinstance(typ, str) or typ.lower() not in _TYPES:
         raise UnsupportedHeader
     kid = header.get("kid")
     if not isinstance(kid, str) or not kid:

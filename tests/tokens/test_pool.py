@@ -117,7 +117,7 @@ def test_a_pool_cannot_be_changed() -> None:
 
 
 def test_a_trusted_pool_needs_its_clients_written_down() -> None:
-    """Left out is a TypeError, none at all a ValueError, one text a TypeError, None is everybody."""
+    """Left out or one text is a TypeError, none at all a ValueError, None is everybody."""
     with pytest.raises(TypeError, match="client_ids"):
         TrustedPool("eu-west-2_a")  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="client_ids is empty"):
