@@ -62,8 +62,9 @@ def enter(instance: Path) -> EmbeddedEmulator:
     try:
         instance.mkdir(parents=True, exist_ok=True)
         if _under_flask_run() and _lock(instance / "emulator.lock"):
-            _begin(file)
-            return EmbeddedEmulator(_start(file), started=True)
+            state = _load_or_begin(file)
+            _start(state, file)
+            return EmbeddedEmulator(state, started=True)
         return EmbeddedEmulator(_running(file), started=False)
     except OSError as error:
         raise click.ClickException(
@@ -72,10 +73,13 @@ def enter(instance: Path) -> EmbeddedEmulator:
         ) from error
 
 
-def _begin(file: Path) -> None:
-    """Make up a pool if there is none yet; at once, for other processes that look for it."""
-    if EmulatorState.load(file) is None:
-        EmulatorState.new().save(file)
+def _load_or_begin(file: Path) -> EmulatorState:
+    """Read the file; if there is none, write one at once, for other processes that look for it."""
+    state = EmulatorState.load(file)
+    if state is None:
+        state = EmulatorState.new()
+        state.save(file)
+    return state
 
 
 def _running(file: Path) -> EmulatorState:
@@ -85,11 +89,10 @@ def _running(file: Path) -> EmulatorState:
         if state is not None:
             return state
         time.sleep(0.1)
-    _begin(file)
-    return EmulatorState.load(file) or EmulatorState.new()
+    return _load_or_begin(file)
 
 
-def _start(file: Path) -> EmulatorState:
+def _start(state: EmulatorState, file: Path) -> None:
     try:
         server = importlib.import_module("resource_server.emulator.server")
         gaps = importlib.import_module("resource_server.emulator.gaps")
@@ -98,14 +101,12 @@ def _start(file: Path) -> EmulatorState:
             f"COGNITO_EMULATOR=embedded needs the extra `dev` ({error.name} is missing): "
             "pip install 'resource-server[dev]', or unset it and set AWS_USER_POOL_ID and the rest."
         ) from error
-    state = EmulatorState.load(file) or EmulatorState.new()
     gaps.outbox.listeners.append(
         lambda sent: click.echo(
             f" Code for {sent.username}, as e-mailed to {sent.destination}: {sent.code}"
         )
     )
     server.EmulatorServer(state, file).start()
-    return state
 
 
 def _under_flask_run() -> bool:

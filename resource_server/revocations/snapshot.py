@@ -12,8 +12,8 @@ from resource_server.revocations.models import Kind
 from resource_server.tokens import AccessToken, DenyListUnavailable
 from resource_server.tokens.flight import SingleFlight, Spawn, back_off, in_thread
 
-# Cognito's access tokens live a day at most; the rest is for clocks that differ.
 CLOCK_DIFFERENCE_SECONDS = 10  # as much as a verifier forgives by default
+# Cognito's access tokens live a day at most; the rest is for clocks that differ.
 LONGEST_TOKEN_SECONDS = 86_400 + 600
 
 Connect = Callable[[], AbstractContextManager[Connection]]
@@ -94,11 +94,6 @@ class DenyListSnapshot:
 
     def __len__(self) -> int:
         return len(self._denied)
-
-    @property
-    def age(self) -> float:
-        """Seconds since the last successful read; infinite before the first."""
-        return self._clock() - self._read_at
 
     def _is_denied(self, token: AccessToken) -> bool:
         denied = self._denied
