@@ -70,6 +70,12 @@ class Settings(BaseSettings):
         description="further app clients whose tokens are accepted, comma separated",
         examples=["1h57kf5cpq17m0eml12EXAMPLE,7lhlkkfbfb4q5kpp90urffao"],
     )
+    cognito_admin_group: str = Field(
+        "admins",
+        description="the Cognito group whose members may list, disable and enable users",
+        examples=["admins"],
+        pattern=r"^\S{1,128}$",
+    )
     cognito_trusted_pools: Annotated[tuple[tuple[str, frozenset[str]], ...], NoDecode] = Field(
         (),
         description="further pools and their app clients, pool=client|client, comma separated",

@@ -88,20 +88,40 @@ def cognito_client(
 
     A session of its own, since boto3's default one is neither thread-safe nor ours.
     """
-    config = Config(
-        signature_version=UNSIGNED,
+    client = boto3.session.Session().client(
+        "cognito-idp",
+        region_name=region,
+        endpoint_url=endpoint_url,
+        config=_config(signature_version=UNSIGNED),
+    )
+    client.meta.events.register_first("needs-retry.cognito-idp", _never_retry_a_limit)
+    return client
+
+
+def admin_client(
+    region: str, *, endpoint_url: str | None = None
+) -> "CognitoIdentityProviderClient":
+    """Make a boto3 client for Admin* and configuration calls, which need AWS credentials.
+
+    They come from where boto3 looks (environment, profile, role). With an emulator's address made
+    up ones are sent: it asks for none, and real ones are none of its business.
+    """
+    made_up = "emulator" if endpoint_url else None
+    return boto3.session.Session(made_up, made_up).client(
+        "cognito-idp", region_name=region, endpoint_url=endpoint_url, config=_config()
+    )
+
+
+def _config(**more: Any) -> Config:
+    return Config(
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=_READ_TIMEOUT,
         retries={"mode": "standard", "total_max_attempts": _MAX_ATTEMPTS},
         # The environment is read in settings.py alone.
         ignore_configured_endpoint_urls=True,  # type: ignore[call-arg]  # not in the stubs
         max_pool_connections=50,
+        **more,
     )
-    client = boto3.session.Session().client(
-        "cognito-idp", region_name=region, endpoint_url=endpoint_url, config=config
-    )
-    client.meta.events.register_first("needs-retry.cognito-idp", _never_retry_a_limit)
-    return client
 
 
 def _never_retry_a_limit(
