@@ -45,6 +45,14 @@ _IDENTITY_PROBLEMS: dict[type[identity.IdentityError], Problem] = {
     identity.InvalidRequest: Problem(400, "The user directory does not accept these values"),
     identity.BadCode: Problem(400, "The code is wrong or was used already"),
     identity.ExpiredCode: Problem(400, "The code has expired, ask for a new one"),
+    identity.BadRefreshToken: Problem(
+        401, "The refresh token is invalid or has expired", "invalid_grant"
+    ),
+    identity.WrongPassword: Problem(400, "The previous password is wrong"),
+    identity.SignInExpired: Problem(
+        401, "The sign-in has expired or was answered already: sign in anew", "invalid_grant"
+    ),
+    identity.AccountGone: Problem(401, "The session has ended", "invalid_token"),
     identity.SessionEnded: Problem(401, "The session has ended", "invalid_token"),
     identity.IdentityUnavailable: Problem(
         503, "The user directory is unavailable", "temporarily_unavailable", 10

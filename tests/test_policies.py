@@ -26,8 +26,20 @@ PUBLIC = {
     "POST /users/verify",
     "POST /users/resend_confirmation_code",
     "POST /users/login",
+    "POST /users/login/challenge",
+    "POST /users/refresh",
+    "POST /users/forgot_password",
+    "POST /users/reset_password",
 }
-ANY_TOKEN = {"POST /users/logout"}
+ANY_TOKEN = {"POST /users/logout", "POST /users/change_password"}
+BODIES: dict[str, dict[str, object]] = {
+    "PATCH /users/me": {"full_name": "Grace"},
+    "POST /users/me/totp/verify": {"confirmation_code": "123456"},
+    "PUT /users/me/totp": {"enabled": True},
+    "POST /randoms": {"min_value": 1, "max_value": 2},
+    "PATCH /randoms/1": {},
+}
+"""What routes that need a body take."""
 
 
 def _routes(app: APIFlask) -> Iterator[tuple[str, str, str]]:
@@ -110,12 +122,13 @@ def test_every_scoped_route_refuses_a_disabled_user(
     session.execute(update(User).values(disabled=True))
     session.commit()
 
-    bodies = {"POST": {"min_value": 1, "max_value": 2}, "PATCH": {}}
     for method, address, endpoint in _protected(app):
         requirement = token_requirement(app.view_functions[endpoint])
         if requirement is None or not requirement.scopes:
             continue
-        refused = client.open(address, method=method, headers=headers, json=bodies.get(method))
+        refused = client.open(
+            address, method=method, headers=headers, json=BODIES.get(f"{method} {address}")
+        )
         assert (refused.status_code, refused.json) == (403, {"detail": "Inactive user"}), address
 
 

@@ -189,7 +189,7 @@ def test_each_refusal_of_the_directory_has_its_answer(
 
 def test_every_identity_error_has_an_answer() -> None:
     """A new error of the directory cannot be forgotten."""
-    defined = set(errors.IdentityError.__subclasses__())
+    defined = {*errors.IdentityError.__subclasses__(), *errors.SessionEnded.__subclasses__()}
     assert defined == set(_IDENTITY_PROBLEMS) | {errors.TooManyRequests}
 
 

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -17,8 +18,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from resource_server.identity.errors import (
+    AccountGone,
     BadCode,
     BadCredentials,
+    BadRefreshToken,
     ExpiredCode,
     IdentityError,
     IdentityUnavailable,
@@ -27,10 +30,12 @@ from resource_server.identity.errors import (
     PasswordRejected,
     PasswordResetRequired,
     SessionEnded,
+    SignInExpired,
     TooManyRequests,
     UsernameTaken,
+    WrongPassword,
 )
-from resource_server.identity.provider import Challenge, SignUp, TokenSet
+from resource_server.identity.provider import Challenge, Profile, SignUp, TokenSet
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -52,18 +57,56 @@ _ERRORS: dict[str | tuple[str, str], type[IdentityError]] = {
     ("ConfirmSignUp", "NotAuthorizedException"): BadCode,  # confirmed already, disabled
     ("ConfirmSignUp", "UserNotFoundException"): BadCode,
     ("ConfirmSignUp", "InvalidParameterException"): BadCode,
-    ("GlobalSignOut", "NotAuthorizedException"): SessionEnded,
-    ("GlobalSignOut", "UserNotFoundException"): SessionEnded,
-    ("GlobalSignOut", "UserNotConfirmedException"): SessionEnded,
-    ("GlobalSignOut", "PasswordResetRequiredException"): SessionEnded,
+    ("ConfirmForgotPassword", "NotAuthorizedException"): BadCode,
+    ("ConfirmForgotPassword", "UserNotFoundException"): BadCode,
+    ("ConfirmForgotPassword", "UserNotConfirmedException"): BadCode,
+    ("ConfirmForgotPassword", "InvalidParameterException"): BadCode,
+    ("RespondToAuthChallenge", "NotAuthorizedException"): SignInExpired,
+    ("RespondToAuthChallenge", "UserNotFoundException"): SignInExpired,
+    ("RespondToAuthChallenge", "InvalidParameterException"): InvalidRequest,
+    ("RefreshTokens", "NotAuthorizedException"): BadRefreshToken,
+    ("RefreshTokens", "UserNotFoundException"): BadRefreshToken,
+    ("RefreshTokens", "UserNotConfirmedException"): BadRefreshToken,
+    ("RefreshTokens", "PasswordResetRequiredException"): BadRefreshToken,
+    ("RefreshTokens", "InvalidParameterException"): BadRefreshToken,
+    ("RevokeToken", "NotAuthorizedException"): BadRefreshToken,
+    ("RevokeToken", "UnauthorizedException"): BadRefreshToken,
+    ("RevokeToken", "InvalidParameterException"): BadRefreshToken,
+    ("RevokeToken", "UnsupportedTokenTypeException"): BadRefreshToken,
+    ("DeleteUser", "UserNotFoundException"): AccountGone,
+    ("UpdateUserAttributes", "InvalidParameterException"): InvalidRequest,
+    ("VerifySoftwareToken", "EnableSoftwareTokenMFAException"): BadCode,
+    ("VerifySoftwareToken", "InvalidParameterException"): BadCode,
+    ("SetUserMFAPreference", "InvalidParameterException"): InvalidRequest,
     "AliasExistsException": UsernameTaken,
     "CodeMismatchException": BadCode,
     "ExpiredCodeException": ExpiredCode,
     "InvalidPasswordException": PasswordRejected,
+    "PasswordHistoryPolicyViolationException": PasswordRejected,
     "PasswordResetRequiredException": PasswordResetRequired,
+    "RefreshTokenReuseException": BadRefreshToken,
     "UserNotConfirmedException": NotConfirmed,
     "UsernameExistsException": UsernameTaken,
 }
+# Operations that an access token opens: whatever is wrong with it, the session has ended.
+_BY_ACCESS_TOKEN = {
+    "AssociateSoftwareToken",
+    "ChangePassword",
+    "DeleteUser",
+    "GetUser",
+    "GlobalSignOut",
+    "SetUserMFAPreference",
+    "UpdateUserAttributes",
+    "VerifySoftwareToken",
+}
+_TOKEN_ERRORS = {
+    "NotAuthorizedException",
+    "UserNotFoundException",
+    "UserNotConfirmedException",
+    "PasswordResetRequiredException",
+}
+# How servers that are not AWS say that they lack an operation.
+_NOT_TO_BE_HAD = {"UnknownOperationException", "NotImplemented", "InternalFailure", "501"}
 _RETRY_AFTER = {
     "TooManyRequestsException": _THROTTLED_SECONDS,
     "TooManyFailedAttemptsException": _LIMITED_SECONDS,
@@ -78,7 +121,8 @@ _NOTHING_TO_SEND = {
 }
 # The last resort, since Cognito has one code for it all: how its messages begin.
 _LIMIT_MESSAGES = ("Password attempts exceeded", "Attempt limit exceeded")
-_SET_UP_MESSAGES = ("Unable to verify secret hash", "Client ")
+_WRONG_PASSWORD_MESSAGES = ("Incorrect username or password",)
+_SET_UP_MESSAGES = ("Unable to verify secret hash", "Client ", "A client attempted to write")
 
 
 def cognito_client(
@@ -152,7 +196,7 @@ class CognitoIdentityProvider:
     def sign_up(self, username: str, *, email: str, password: str) -> SignUp:
         """See IdentityProvider."""
         try:
-            answer = self._call(
+            answer = self._ask(
                 "sign_up",
                 **self._user(username),
                 Password=password,
@@ -169,46 +213,178 @@ class CognitoIdentityProvider:
 
     def confirm_sign_up(self, username: str, code: str) -> None:
         """See IdentityProvider."""
-        try:
-            self._call("confirm_sign_up", **self._user(username), ConfirmationCode=code)
-        except ClientError as error:
-            raise _translated(error) from None
+        self._call("confirm_sign_up", **self._user(username), ConfirmationCode=code)
 
     def resend_confirmation_code(self, username: str) -> None:
         """See IdentityProvider."""
+        self._send_code("resend_confirmation_code", username)
+
+    def authenticate(self, username: str, password: str) -> TokenSet | Challenge:
+        """See IdentityProvider."""
+        parameters = {"USERNAME": username, "PASSWORD": password} | self._hash(username)
+        answer = self._call(
+            "initiate_auth",
+            ClientId=self._client_id,
+            AuthFlow="USER_PASSWORD_AUTH",
+            AuthParameters=parameters,
+        )
+        return _sign_in_answer("InitiateAuth", answer)
+
+    def answer_challenge(
+        self, username: str, challenge: str, session: str, responses: Mapping[str, str]
+    ) -> TokenSet | Challenge:
+        """See IdentityProvider."""
+        answer = self._call(
+            "respond_to_auth_challenge",
+            ClientId=self._client_id,
+            ChallengeName=challenge,
+            Session=session,
+            # What we say comes last: an answer must not speak for another user.
+            ChallengeResponses={**responses, "USERNAME": username, **self._hash(username)},
+        )
+        return _sign_in_answer("RespondToAuthChallenge", answer)
+
+    def refresh(self, refresh_token: str, *, username: str | None = None) -> TokenSet:
+        """See IdentityProvider.
+
+        GetTokensFromRefreshToken works with and without rotation and needs no name. Where it is not
+        to be had (other servers than AWS) REFRESH_TOKEN_AUTH is used, whose SECRET_HASH wants the
+        real user name or the `sub`, never an e-mail address.
+        """
         try:
-            self._call("resend_confirmation_code", **self._user(username))
+            answer = self._ask(
+                "get_tokens_from_refresh_token",
+                ClientId=self._client_id,
+                RefreshToken=refresh_token,
+                **({"ClientSecret": self._client_secret} if self._client_secret else {}),
+            )
+        except ClientError as error:
+            if not _is_missing(error):
+                raise _translated(error, meaning="RefreshTokens") from None
+            if self._client_secret and not username:
+                logger.warning("Cognito lacks GetTokensFromRefreshToken, and no user name was sent")
+                raise InvalidRequest from None
+            answer = self._refresh_by_name(refresh_token, username or "")
+        result = _sign_in_answer("GetTokensFromRefreshToken", answer)
+        if isinstance(result, Challenge):
+            raise _senseless("GetTokensFromRefreshToken")
+        return result if result.refresh_token else replace(result, refresh_token=refresh_token)
+
+    def _refresh_by_name(self, refresh_token: str, username: str) -> dict[str, Any]:
+        parameters = {"REFRESH_TOKEN": refresh_token} | self._hash(username)
+        try:
+            return self._ask(
+                "initiate_auth",
+                ClientId=self._client_id,
+                AuthFlow="REFRESH_TOKEN_AUTH",
+                AuthParameters=parameters,
+            )
+        except ClientError as error:
+            # The name is the client's to send: with a wrong one the secret hash does not fit.
+            if _is_ours(error):
+                raise BadRefreshToken from None
+            raise _translated(error, meaning="RefreshTokens") from None
+
+    def revoke(self, refresh_token: str) -> None:
+        """See IdentityProvider."""
+        secret = {"ClientSecret": self._client_secret} if self._client_secret else {}
+        self._call("revoke_token", Token=refresh_token, ClientId=self._client_id, **secret)
+
+    def sign_out(self, access_token: str) -> None:
+        """See IdentityProvider."""
+        self._call("global_sign_out", AccessToken=access_token)
+
+    def forgot_password(self, username: str) -> None:
+        """See IdentityProvider."""
+        self._send_code("forgot_password", username)
+
+    def reset_password(self, username: str, code: str, password: str) -> None:
+        """See IdentityProvider."""
+        self._call(
+            "confirm_forgot_password",
+            **self._user(username),
+            ConfirmationCode=code,
+            Password=password,
+        )
+
+    def change_password(self, access_token: str, *, previous: str, password: str) -> None:
+        """See IdentityProvider."""
+        self._call(
+            "change_password",
+            AccessToken=access_token,
+            PreviousPassword=previous,
+            ProposedPassword=password,
+        )
+
+    def profile(self, access_token: str) -> Profile:
+        """See IdentityProvider."""
+        answer = self._call("get_user", AccessToken=access_token)
+        attributes = {entry["Name"]: entry["Value"] for entry in answer.get("UserAttributes", [])}
+        if "sub" not in attributes or "Username" not in answer:
+            raise _senseless("GetUser")
+        return Profile(
+            sub=attributes["sub"],
+            username=answer["Username"],
+            email=attributes.get("email"),
+            full_name=attributes.get("name"),
+        )
+
+    def rename(self, access_token: str, full_name: str) -> None:
+        """See IdentityProvider."""
+        self._call(
+            "update_user_attributes",
+            AccessToken=access_token,
+            UserAttributes=[{"Name": "name", "Value": full_name}],
+        )
+
+    def delete_user(self, access_token: str) -> None:
+        """See IdentityProvider."""
+        self._call("delete_user", AccessToken=access_token)
+
+    def begin_totp(self, access_token: str) -> str:
+        """See IdentityProvider."""
+        answer = self._call("associate_software_token", AccessToken=access_token)
+        if "SecretCode" not in answer:
+            raise _senseless("AssociateSoftwareToken")
+        return str(answer["SecretCode"])
+
+    def confirm_totp(self, access_token: str, code: str, *, device_name: str | None = None) -> None:
+        """See IdentityProvider."""
+        name = {"FriendlyDeviceName": device_name} if device_name else {}
+        answer = self._call(
+            "verify_software_token", AccessToken=access_token, UserCode=code, **name
+        )
+        if answer.get("Status") != "SUCCESS":
+            raise BadCode
+        self.use_totp(access_token, enabled=True)
+
+    def use_totp(self, access_token: str, *, enabled: bool) -> None:
+        """See IdentityProvider."""
+        self._call(
+            "set_user_mfa_preference",
+            AccessToken=access_token,
+            SoftwareTokenMfaSettings={"Enabled": enabled, "PreferredMfa": enabled},
+        )
+
+    def _send_code(self, operation: str, username: str) -> None:
+        """Have a code sent; who has no account, or needs no code, is told the same."""
+        try:
+            self._ask(operation, **self._user(username))
         except ClientError as error:
             code = _code(error.response)
-            if code not in _NOTHING_TO_SEND or _is_ours(error):
+            if code not in _NOTHING_TO_SEND or _is_ours(error) or _is_limit(error):
                 raise _translated(error) from None
             if code == "CodeDeliveryFailureException":
                 logger.warning("Cognito could not deliver a code")  # an operator's to mend
 
-    def authenticate(self, username: str, password: str) -> TokenSet | Challenge:
-        """See IdentityProvider."""
-        parameters = {"USERNAME": username, "PASSWORD": password}
-        if self._client_secret is not None:
-            parameters["SECRET_HASH"] = self._secret_hash(username)
-        try:
-            answer = self._call(
-                "initiate_auth",
-                ClientId=self._client_id,
-                AuthFlow="USER_PASSWORD_AUTH",
-                AuthParameters=parameters,
-            )
-        except ClientError as error:
-            raise _translated(error) from None
-        return _sign_in_answer(answer)
-
-    def sign_out(self, access_token: str) -> None:
-        """See IdentityProvider."""
-        try:
-            self._call("global_sign_out", AccessToken=access_token)
-        except ClientError as error:
-            raise _translated(error) from None
-
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Call Cognito; every refusal becomes an IdentityError."""
+        try:
+            return self._ask(operation, **parameters)
+        except ClientError as error:
+            raise _translated(error) from None
+
+    def _ask(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Call Cognito; what is no answer of Cognito's becomes IdentityUnavailable."""
         try:
             answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
@@ -225,6 +401,10 @@ class CognitoIdentityProvider:
             user["SecretHash"] = self._secret_hash(username)
         return user
 
+    def _hash(self, username: str) -> dict[str, str]:
+        """SECRET_HASH as a parameter of a sign-in, where the client has a secret."""
+        return {} if self._client_secret is None else {"SECRET_HASH": self._secret_hash(username)}
+
     def _secret_hash(self, username: str) -> str:
         """SECRET_HASH (Cognito guide, "Computing secret hash values")."""
         message = (username + self._client_id).encode()
@@ -232,8 +412,8 @@ class CognitoIdentityProvider:
         return base64.b64encode(digest).decode()
 
 
-def _sign_in_answer(answer: Mapping[str, Any]) -> TokenSet | Challenge:
-    """Read an answer of InitiateAuth: tokens, unless there is a challenge."""
+def _sign_in_answer(operation: str, answer: Mapping[str, Any]) -> TokenSet | Challenge:
+    """Read an answer that brings tokens, unless there is a challenge."""
     if name := answer.get("ChallengeName"):
         return Challenge(
             name=name,
@@ -250,7 +430,7 @@ def _sign_in_answer(answer: Mapping[str, Any]) -> TokenSet | Challenge:
             refresh_token=result.get("RefreshToken"),
         )
     except KeyError:
-        raise _senseless("InitiateAuth") from None
+        raise _senseless(operation) from None
 
 
 def _senseless(operation: str) -> IdentityUnavailable:
@@ -259,29 +439,51 @@ def _senseless(operation: str) -> IdentityUnavailable:
 
 
 def _is_ours(error: ClientError) -> bool:
-    """Tell whether Cognito complains about our client secret, which is no user's fault."""
+    """Tell whether Cognito complains about our set-up, which is no user's fault."""
     message = str(error.response.get("Error", {}).get("Message", ""))
     code = _code(error.response)
     return code == "NotAuthorizedException" and message.startswith(_SET_UP_MESSAGES)
+
+
+def _is_limit(error: ClientError) -> bool:
+    """Tell whether a user tried too often: some limits have no code of their own."""
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    code = _code(error.response)
+    return code == "NotAuthorizedException" and message.startswith(_LIMIT_MESSAGES)
+
+
+def _is_missing(error: ClientError) -> bool:
+    """Tell whether a server that is not AWS lacks the operation."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return _code(error.response) in _NOT_TO_BE_HAD or status in {404, 501}
 
 
 def _code(response: Mapping[str, Any]) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
-def _translated(error: ClientError) -> IdentityError:
-    """Find the exception for an error of Cognito's, in the one table there is."""
-    operation, code = error.operation_name, _code(error.response)
+def _translated(error: ClientError, *, meaning: str | None = None) -> IdentityError:
+    """Find the exception for an error of Cognito's, in the one table there is.
+
+    `meaning` takes the operation's place where one operation does several things.
+    """
+    operation, code = meaning or error.operation_name, _code(error.response)
     message = str(error.response.get("Error", {}).get("Message", ""))
-    if code == "NotAuthorizedException" and message.startswith(_LIMIT_MESSAGES):
+    if _is_limit(error):
         return TooManyRequests(_LIMITED_SECONDS)
     if code in _RETRY_AFTER:
         return TooManyRequests(_RETRY_AFTER[code])
-    known = _ERRORS.get((operation, code)) or _ERRORS.get(code, IdentityUnavailable)
+    known = _ERRORS.get((operation, code))
+    if known is None and operation in _BY_ACCESS_TOKEN and code in _TOKEN_ERRORS:
+        known = SessionEnded
+        if operation == "ChangePassword" and message.startswith(_WRONG_PASSWORD_MESSAGES):
+            known = WrongPassword
+    if known is None:
+        known = _ERRORS.get(code, IdentityUnavailable)
     if _is_ours(error):
         known = IdentityUnavailable
     if known is IdentityUnavailable:
         # A fault of the set-up or of Cognito: the code tells an operator which, and has no secret.
-        logger.error("Cognito %s failed: %s", operation, code)
+        logger.error("Cognito %s failed: %s", error.operation_name, code)
         return IdentityUnavailable()
     return known()

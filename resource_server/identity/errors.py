@@ -9,7 +9,11 @@
     ├── InvalidRequest           the directory refused a value
     ├── BadCode                  wrong, used or for an unknown user
     ├── ExpiredCode
+    ├── BadRefreshToken          unknown, expired, revoked, used again after its rotation
+    ├── WrongPassword            the previous password, which must be known to change it
+    ├── SignInExpired            a challenge was answered too late, or twice
     ├── SessionEnded             the access token no longer counts there
+    │   └── AccountGone          because its user was deleted
     ├── TooManyRequests          throttled, or a limit of this user (carries retry_after)
     └── IdentityUnavailable      no answer, or one that makes no sense
 
@@ -53,8 +57,24 @@ class ExpiredCode(IdentityError):
     """The code was right once."""
 
 
+class BadRefreshToken(IdentityError):
+    """The refresh token is of no use: unknown, expired, revoked, or replaced by a newer one."""
+
+
+class WrongPassword(IdentityError):
+    """The previous password is not the user's."""
+
+
+class SignInExpired(IdentityError):
+    """The session of a challenge was used, or is too old: the sign-in begins anew."""
+
+
 class SessionEnded(IdentityError):
     """The directory no longer accepts the access token: signed out elsewhere, or expired."""
+
+
+class AccountGone(SessionEnded):
+    """The user of the access token was deleted."""
 
 
 class TooManyRequests(IdentityError):

@@ -40,6 +40,16 @@ class Challenge:
     parameters: Mapping[str, str] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What the directory knows of a signed-in user."""
+
+    sub: str
+    username: str
+    email: str | None = None
+    full_name: str | None = None
+
+
 class IdentityProvider(Protocol):
     """A user directory. Every method raises an IdentityError of identity/errors.py."""
 
@@ -64,8 +74,83 @@ class IdentityProvider(Protocol):
         Raises BadCredentials, NotConfirmed, PasswordResetRequired.
         """
 
+    def answer_challenge(
+        self, username: str, challenge: str, session: str, responses: Mapping[str, str]
+    ) -> TokenSet | Challenge:
+        """Answer a challenge; `username` as the challenge names it, an alias will not do.
+
+        Raises BadCode, ExpiredCode, PasswordRejected, InvalidRequest; SignInExpired if the session
+        was used or is too old.
+        """
+
+    def refresh(self, refresh_token: str, *, username: str | None = None) -> TokenSet:
+        """Trade a refresh token for new tokens (RFC 6749 §6).
+
+        The answer always has a refresh token: a new one where the directory rotates them, else the
+        one given. Some directories need the `username`, or the `sub`.
+
+        Raises BadRefreshToken.
+        """
+
+    def revoke(self, refresh_token: str) -> None:
+        """End the sign-in that a refresh token belongs to (RFC 7009); once more does no harm.
+
+        Raises BadRefreshToken if it is none of this client's.
+        """
+
     def sign_out(self, access_token: str) -> None:
         """End every session of the token's user.
 
         Raises SessionEnded if the token no longer counts.
+        """
+
+    def forgot_password(self, username: str) -> None:
+        """Send a code for a new password, if there is such an account and it has an address."""
+
+    def reset_password(self, username: str, code: str, password: str) -> None:
+        """Set a new password with the code that was sent.
+
+        Raises BadCode, ExpiredCode, PasswordRejected; an unknown user is a BadCode, too.
+        """
+
+    def change_password(self, access_token: str, *, previous: str, password: str) -> None:
+        """Replace the password of the token's user.
+
+        Raises WrongPassword, PasswordRejected, SessionEnded.
+        """
+
+    def profile(self, access_token: str) -> Profile:
+        """Look up the token's user.
+
+        Raises SessionEnded.
+        """
+
+    def rename(self, access_token: str, full_name: str) -> None:
+        """Set the full name of the token's user.
+
+        Raises SessionEnded, InvalidRequest.
+        """
+
+    def delete_user(self, access_token: str) -> None:
+        """Delete the token's user, for ever.
+
+        Raises SessionEnded; AccountGone if it was deleted before.
+        """
+
+    def begin_totp(self, access_token: str) -> str:
+        """Return the secret for an authenticator app (RFC 6238), in base32; no code is asked yet.
+
+        Raises SessionEnded.
+        """
+
+    def confirm_totp(self, access_token: str, code: str, *, device_name: str | None = None) -> None:
+        """Prove with a first code that the app has the secret; from then on sign-ins ask for one.
+
+        Raises BadCode, SessionEnded.
+        """
+
+    def use_totp(self, access_token: str, *, enabled: bool) -> None:
+        """Ask for codes of the authenticator app at sign-in, or no longer.
+
+        Raises InvalidRequest if no app was confirmed, SessionEnded.
         """

@@ -76,6 +76,13 @@ class DenyListSnapshot:
         """Deny every token that a user was issued until now, by whichever clock."""
         self._write([("sub", sub, int(self._now()) + 1 + CLOCK_DIFFERENCE_SECONDS)])
 
+    def revoke_sign_in(self, token: AccessToken) -> None:
+        """Deny every token of the sign-in that a token belongs to, refreshed ones included."""
+        if token.origin_jti is None and token.jti is None:
+            self.revoke_sessions(token)  # nothing tells this sign-in from the user's others
+        else:
+            self._write([_own_entry(token)])
+
     def revoke_sessions(self, token: AccessToken) -> None:
         """Deny every sign-in of a token's user until now; signing in anew, even at once, works.
 
@@ -83,14 +90,10 @@ class DenyListSnapshot:
         is Cognito's time against ours, so the clocks must agree to a second (NTP).
         """
         now = int(self._now())
-        entries: list[tuple[Kind, str, int]] = [("sub", token.sub, now)]
-        if token.origin_jti is not None:
-            entries.append(("origin_jti", token.origin_jti, _FOR_EVER))
-        elif token.jti is not None:
-            entries.append(("jti", token.jti, _FOR_EVER))
-        else:  # nothing but its time to know it by
-            entries = [("sub", token.sub, now + 1)]
-        self._write(entries)
+        if token.origin_jti is None and token.jti is None:  # nothing but its time to know it by
+            self._write([("sub", token.sub, now + 1)])
+        else:
+            self._write([("sub", token.sub, now), _own_entry(token)])
 
     def __len__(self) -> int:
         return len(self._denied)
@@ -138,6 +141,13 @@ class DenyListSnapshot:
     def _note(self, kind: str, value: str, issued_before: int, expires_at: int) -> None:
         known = self._denied.get((kind, value), (0, 0))
         self._denied[kind, value] = (max(known[0], issued_before), max(known[1], expires_at))
+
+
+def _own_entry(token: AccessToken) -> tuple[Kind, str, int]:
+    """Name a token's sign-in; or the token alone, where nothing names the sign-in."""
+    if token.origin_jti is not None:
+        return ("origin_jti", token.origin_jti, _FOR_EVER)
+    return ("jti", token.jti or "", _FOR_EVER)
 
 
 _FOR_EVER = 2**53

@@ -1,6 +1,6 @@
 """Rows of users follow the directory: made at sign-up, or when a token's `sub` is first seen."""
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -34,3 +34,23 @@ def active_account(session: Session, *, sub: str, username: str | None) -> User:
     if user.disabled:
         raise AccountDisabled
     return user
+
+
+def describe(session: Session, sub: str, **values: str | None) -> User:
+    """Write what the directory says of a user (`email`, `full_name`) into their row. Commits."""
+    statement = (
+        update(User)
+        .where(User.sub == sub)
+        .values(**values)
+        .returning(User)
+        .execution_options(populate_existing=True)
+    )
+    user = session.scalars(statement).one()
+    session.commit()
+    return user
+
+
+def remove(session: Session, sub: str) -> None:
+    """Delete the row of a user and all that belongs to it; it may be gone already. Commits."""
+    session.execute(delete(User).where(User.sub == sub))
+    session.commit()

@@ -1,8 +1,8 @@
 """What clients send and get about users."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import EmailStr, Field, Secret
+from pydantic import AfterValidator, EmailStr, Field, Secret, StringConstraints, model_validator
 
 from resource_server.bodies import Schema
 
@@ -33,13 +33,148 @@ class ResendIn(Schema):
     username: Username
 
 
+# The answers that each challenge takes (API reference, RespondToAuthChallenge). USERNAME and
+# SECRET_HASH are not among them: those are ours to send.
+_ANSWERS = {
+    "NEW_PASSWORD_REQUIRED": {"NEW_PASSWORD"},
+    "SOFTWARE_TOKEN_MFA": {"SOFTWARE_TOKEN_MFA_CODE"},
+    "SMS_MFA": {"SMS_MFA_CODE"},
+    "SMS_OTP": {"SMS_OTP_CODE"},
+    "EMAIL_OTP": {"EMAIL_OTP_CODE"},
+    "SELECT_MFA_TYPE": {"ANSWER"},
+    "SELECT_CHALLENGE": {"ANSWER"},
+    "CUSTOM_CHALLENGE": {"ANSWER"},
+}
+_USER_ATTRIBUTE = "userAttributes."  # what NEW_PASSWORD_REQUIRED may ask for beside the password
+# At sign-in a user may be named by an alias, which is longer: an e-mail address for one.
+Login = Annotated[str, Field(min_length=1, max_length=128, pattern=_NAME)]
+Code = Annotated[str, Field(min_length=1, max_length=2048, pattern=_NAME)]
+OpaqueToken = Secret[
+    Annotated[str, Field(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")]
+]
+
+
 class LoginForm(Schema):
     """The OAuth 2 password grant (RFC 6749 §4.3.2), as a form."""
 
     grant_type: Literal["password"] = "password"
-    # Longer than a name at sign-up: a user may sign in with an alias, an e-mail address for one.
-    username: Annotated[str, Field(min_length=1, max_length=128, pattern=_NAME)]
+    username: Login
     password: Password
+
+
+class ChallengeIn(Schema):
+    """The answer to a challenge, under the names that Cognito gives to it."""
+
+    username: Login
+    session: Secret[Annotated[str, Field(min_length=20, max_length=2048)]]
+    challenge: str
+    responses: dict[str, Secret[Annotated[str, Field(min_length=1, max_length=2048)]]]
+
+    @model_validator(mode="after")
+    def _has_its_answers(self) -> Self:
+        needed = _ANSWERS.get(self.challenge)
+        if needed is None:
+            raise ValueError(f"challenge must be one of {', '.join(_ANSWERS)}")
+        given = set(self.responses)
+        if self.challenge == "NEW_PASSWORD_REQUIRED":
+            given = {name for name in given if not name.startswith(_USER_ATTRIBUTE)}
+        if given != needed:
+            raise ValueError(f"responses for {self.challenge}: {', '.join(needed)}")
+        return self
+
+
+class RefreshForm(Schema):
+    """The OAuth 2 refresh grant (RFC 6749 §6), as a form.
+
+    `username` (the real one, or the `sub`) is needed only where Cognito's
+    GetTokensFromRefreshToken is not to be had.
+    """
+
+    grant_type: Literal["refresh_token"]
+    refresh_token: OpaqueToken
+    username: Login | None = None
+
+
+class LogoutIn(Schema):
+    """Which sign-ins end: all of them, or the one of the refresh token."""
+
+    refresh_token: OpaqueToken | None = None
+    everywhere: bool = True
+
+    @model_validator(mode="after")
+    def _names_one_sign_in(self) -> Self:
+        if not self.everywhere and self.refresh_token is None:
+            raise ValueError("to end one sign-in alone, send its refresh_token")
+        return self
+
+
+class ForgotPasswordIn(Schema):
+    """The account that needs a code for a new password."""
+
+    username: Login
+
+
+class ResetPasswordIn(Schema):
+    """A new password, with the code that was sent."""
+
+    username: Login
+    confirmation_code: Code
+    password: Password
+
+
+class ChangePasswordIn(Schema):
+    """A new password, with the one that it replaces."""
+
+    previous_password: Password
+    password: Password
+
+
+def _is_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("only printable characters")
+    return text
+
+
+class ProfilePatch(Schema):
+    """What users change about themselves."""
+
+    full_name: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=256),
+        AfterValidator(_is_printable),
+    ]
+
+
+class TotpIn(Schema):
+    """A first code of the authenticator app."""
+
+    confirmation_code: Annotated[str, Field(pattern=r"^[0-9]{6}$")]
+    device_name: Annotated[str, Field(min_length=1, max_length=256, pattern=_NAME)] | None = None
+
+
+class TotpPreference(Schema):
+    """Whether sign-ins ask for a code of the authenticator app."""
+
+    enabled: bool
+
+
+class TotpOut(Schema):
+    """The secret for an authenticator app, shown once; the address is what a QR code holds."""
+
+    secret: str
+    otpauth_uri: str
+
+
+class ChallengeOut(Schema):
+    """The sign-in needs another step (403)."""
+
+    error: Literal["challenge_required"] = "challenge_required"
+    challenge: str
+    session: str | None
+    username: str
+    """The name to answer with, which may be another than the one that was typed."""
+    parameters: dict[str, Any]
+    detail: str = "The sign-in needs another step"
 
 
 class MessageOut(Schema):

@@ -1,31 +1,48 @@
 """Signing up, signing in, signing out, and who one is."""
 
 import logging
+from contextlib import suppress
+from urllib.parse import quote
 
 from apiflask import APIBlueprint
-from flask import Response, make_response
+from flask import Response, current_app, make_response
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
 from resource_server.auth import current_principal, presented_token, require_scope
 from resource_server.extensions import db
-from resource_server.identity.errors import SessionEnded
-from resource_server.identity.provider import Challenge
+from resource_server.identity.errors import AccountGone, IdentityError, SessionEnded
+from resource_server.identity.provider import Challenge, TokenSet
 from resource_server.problems import Problem, answer, token_endpoint
 from resource_server.services import services
 from resource_server.tokens import TokenError
 from resource_server.tokens.parsing import unverified_claims
 from resource_server.users import accounts
+from resource_server.users.models import User
 from resource_server.users.schemas import (
+    ChallengeIn,
+    ChallengeOut,
+    ChangePasswordIn,
+    ForgotPasswordIn,
     LoginForm,
+    LogoutIn,
     MessageOut,
+    ProfilePatch,
+    RefreshForm,
     ResendIn,
+    ResetPasswordIn,
     SignUpIn,
     SignUpOut,
     TokenOut,
+    TotpIn,
+    TotpOut,
+    TotpPreference,
     UserOut,
     VerifyIn,
 )
+
+# What Cognito's own operations ask of an access token.
+SIGN_IN_SCOPE = "aws.cognito.signin.user.admin"
 
 logger = logging.getLogger(__name__)
 
@@ -77,15 +94,54 @@ def resend_confirmation_code(account: ResendIn) -> ResponseReturnValue:
 def log_in(form: LoginForm) -> TokenOut | Response:
     """Sign in with the OAuth 2 password grant."""
     result = services().identity.authenticate(form.username, form.password.get_secret_value())
-    if isinstance(result, Challenge):
-        return _challenge(result)
+    return _tokens_or_challenge(result, form.username)
+
+
+@users.post("/login/challenge")
+@token_endpoint
+@users.input(ChallengeIn, arg_name="sent")
+@users.output(TokenOut)
+def answer_challenge(sent: ChallengeIn) -> TokenOut | Response:
+    """Take the next step of a sign-in: a code, a new password."""
+    responses = {name: answer.get_secret_value() for name, answer in sent.responses.items()}
+    result = services().identity.answer_challenge(
+        sent.username, sent.challenge, sent.session.get_secret_value(), responses
+    )
+    return _tokens_or_challenge(result, sent.username)
+
+
+@users.post("/refresh")
+@token_endpoint
+@users.input(RefreshForm, location="form", arg_name="form")
+@users.output(TokenOut)
+def refresh(form: RefreshForm) -> TokenOut:
+    """Trade a refresh token for new tokens."""
+    result = services().identity.refresh(
+        form.refresh_token.get_secret_value(), username=form.username
+    )
+    return _token_answer(result)
+
+
+def _tokens_or_challenge(result: TokenSet | Challenge, username: str) -> TokenOut | Response:
+    if isinstance(result, TokenSet):
+        return _token_answer(result)
+    body = ChallengeOut(
+        challenge=result.name,
+        session=result.session,
+        username=result.parameters.get("USER_ID_FOR_SRP") or username,
+        parameters=dict(result.parameters),
+    )
+    return make_response(body.model_dump(), 403)
+
+
+def _token_answer(tokens: TokenSet) -> TokenOut:
     return TokenOut(
-        access_token=result.access_token,
-        expires_in=result.expires_in,
-        refresh_token=result.refresh_token,
-        id_token=result.id_token,
+        access_token=tokens.access_token,
+        expires_in=tokens.expires_in,
+        refresh_token=tokens.refresh_token,
+        id_token=tokens.id_token,
         # Shown to the client, which just got the token from Cognito; nothing is decided by it.
-        scope=_scope_of(result.access_token),
+        scope=_scope_of(tokens.access_token),
     )
 
 
@@ -97,25 +153,19 @@ def _scope_of(access_token: str) -> str:
     return scope if isinstance(scope, str) else ""
 
 
-def _challenge(challenge: Challenge) -> Response:
-    body = {
-        "error": "challenge_required",
-        "challenge": challenge.name,
-        "session": challenge.session,
-        "parameters": dict(challenge.parameters),
-        "detail": "The sign-in needs another step",
-    }
-    return make_response(body, 403)
-
-
 @users.post("/logout")
 @require_scope()
+@users.input(LogoutIn, arg_name="which")
 @users.output(MessageOut)
-def log_out() -> ResponseReturnValue:
-    """End every session of the user, here and at Cognito.
+def log_out(which: LogoutIn) -> ResponseReturnValue:
+    """End every session of the user, or one sign-in, here and at Cognito.
 
     Cognito goes first: a token that is denied here could not be used to try again there.
     """
+    if not which.everywhere and which.refresh_token is not None:
+        services().identity.revoke(which.refresh_token.get_secret_value())
+        services().revocations.revoke_sign_in(current_principal)
+        return {"message": "Logged out successfully"}
     try:
         services().identity.sign_out(presented_token())
     except SessionEnded:  # ended there before; so it must be here
@@ -125,15 +175,136 @@ def log_out() -> ResponseReturnValue:
     return {"message": "Logged out successfully"}
 
 
+@users.post("/forgot_password")
+@users.input(ForgotPasswordIn, arg_name="account")
+@users.output(MessageOut)
+def forgot_password(account: ForgotPasswordIn) -> ResponseReturnValue:
+    """Send a code for a new password; the answer is the same whether there is such an account."""
+    services().identity.forgot_password(account.username)
+    return {"message": "Password reset code sent successfully"}
+
+
+@users.post("/reset_password")
+@users.input(ResetPasswordIn, arg_name="sent")
+@users.output(MessageOut)
+def reset_password(sent: ResetPasswordIn) -> ResponseReturnValue:
+    """Set a new password with the code that was sent."""
+    services().identity.reset_password(
+        sent.username, sent.confirmation_code, sent.password.get_secret_value()
+    )
+    return {"message": "Password reset successfully"}
+
+
+@users.post("/change_password")
+@require_scope()
+@users.input(ChangePasswordIn, arg_name="passwords")
+@users.output(MessageOut)
+def change_password(passwords: ChangePasswordIn) -> ResponseReturnValue:
+    """Replace one's password; the sessions there are go on."""
+    services().identity.change_password(
+        presented_token(),
+        previous=passwords.previous_password.get_secret_value(),
+        password=passwords.password.get_secret_value(),
+    )
+    return {"message": "Password changed successfully"}
+
+
 @users.get("/me")
 @require_scope("me")
 @users.output(UserOut)
 def me() -> UserOut:
     """Tell who is signed in."""
-    account = accounts.active_account(
+    account = _account()
+    if account.email is None and SIGN_IN_SCOPE in current_principal.scopes:
+        # The row was made from a token, which says neither; later it is the sync that follows.
+        account = _described(account)
+    return UserOut.model_validate(account)
+
+
+@users.patch("/me")
+@require_scope("me")
+@users.input(ProfilePatch, arg_name="changes")
+@users.output(UserOut)
+def change_me(changes: ProfilePatch) -> UserOut:
+    """Change one's full name, at Cognito first: the row follows it."""
+    account = _account()
+    services().identity.rename(presented_token(), changes.full_name)
+    account = accounts.describe(db.session(), account.sub, full_name=changes.full_name)
+    return UserOut.model_validate(account)
+
+
+@users.delete("/me")
+@require_scope("me")
+def delete_me() -> ResponseReturnValue:
+    """Delete one's account and all that belongs to it, for ever.
+
+    Cognito goes first, the row last. If the database fails in between, trying again goes on from
+    there, and `flask users sync` finds what is left.
+    """
+    _account()
+    with suppress(AccountGone):
+        services().identity.delete_user(presented_token())
+    # Before the row goes: a token that still counted would make a new one.
+    services().revocations.revoke_user(current_principal.sub)
+    accounts.remove(db.session(), current_principal.sub)
+    return "", 204
+
+
+@users.post("/me/totp")
+@require_scope("me")
+@users.output(TotpOut)
+def begin_totp() -> TotpOut:
+    """Get a secret for an authenticator app; nothing changes until a first code proves it."""
+    account = _account()
+    secret = services().identity.begin_totp(presented_token())
+    name = quote(f"{current_app.name}:{account.email or account.username}")
+    issuer = quote(current_app.name)
+    uri = f"otpauth://totp/{name}?secret={secret}&issuer={issuer}"
+    return TotpOut(secret=secret, otpauth_uri=uri)
+
+
+@users.post("/me/totp/verify")
+@require_scope("me")
+@users.input(TotpIn, arg_name="first")
+@users.output(MessageOut)
+def confirm_totp(first: TotpIn) -> ResponseReturnValue:
+    """Prove that the app has the secret; from then on each sign-in asks for a code."""
+    _account()
+    services().identity.confirm_totp(
+        presented_token(), first.confirmation_code, device_name=first.device_name
+    )
+    return {"message": "Authenticator app enabled"}
+
+
+@users.put("/me/totp")
+@require_scope("me")
+@users.input(TotpPreference, arg_name="wanted")
+@users.output(MessageOut)
+def use_totp(wanted: TotpPreference) -> ResponseReturnValue:
+    """Ask for codes at sign-in, or no longer."""
+    _account()
+    services().identity.use_totp(presented_token(), enabled=wanted.enabled)
+    return {"message": f"Authenticator app {'enabled' if wanted.enabled else 'disabled'}"}
+
+
+def _account() -> User:
+    """Return the caller's account; a disabled one is refused here."""
+    return accounts.active_account(
         db.session(), sub=current_principal.sub, username=current_principal.username
     )
-    return UserOut.model_validate(account)
+
+
+def _described(account: User) -> User:
+    """Fill in what the directory knows, if it can be asked just now."""
+    try:
+        profile = services().identity.profile(presented_token())
+    except IdentityError:
+        return account
+    if profile.sub != account.sub or (profile.email is None and profile.full_name is None):
+        return account
+    return accounts.describe(
+        db.session(), account.sub, email=profile.email, full_name=profile.full_name
+    )
 
 
 @users.app_errorhandler(accounts.AccountDisabled)
