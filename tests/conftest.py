@@ -123,6 +123,11 @@ def _moto(aws_credentials: None, pool_keys: PoolKeys) -> Iterator[MockCognito]:
             GenerateSecret=True,
             ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
         )["UserPoolClient"]
+        client.set_user_pool_mfa_config(
+            UserPoolId=pool["Id"],
+            MfaConfiguration="OPTIONAL",
+            SoftwareTokenMfaConfiguration={"Enabled": True},
+        )
         for moto_pool in gaps.pools():
             gaps.set_keys(moto_pool, pool_keys)
         yield MockCognito(
@@ -138,14 +143,19 @@ def mock_cognito_client(_moto: MockCognito) -> Iterator[MockCognito]:
     """The pool on moto, without users; whatever a test does to it is undone."""
     gaps.outbox.sent.clear()
     [own] = [pool for pool in gaps.pools() if pool.id == _moto.pool_id]
-    config = dict(own.extended_config)
+    config, mfa = dict(own.extended_config), (own.mfa_config, own.token_mfa_config)
+    app_client = own.clients[_moto.client_id]
+    client_config = dict(app_client.extended_config)
     yield _moto
+    gaps.clock.reset()
     for pool in list(gaps.pools()):
         if pool is not own:
             del pool.backend.user_pools[pool.id]
     for kept in (own.users, own.groups, own.refresh_tokens, own.access_tokens):
         kept.clear()
-    own.extended_config = config
+    own.extended_config, (own.mfa_config, own.token_mfa_config) = config, mfa
+    own.clients = {app_client.id: app_client}
+    app_client.extended_config = client_config
 
 
 @pytest.fixture

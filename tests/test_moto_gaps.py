@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 import pytest
 import requests
+from botocore import xform_name
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.cognitoidp.responses import CognitoIdpResponse
@@ -24,6 +25,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.test import Client
 
 from resource_server.emulator import gaps
+from resource_server.emulator.gaps import tokens as tokens_of_gaps
 from resource_server.tokens import CognitoVerifier, InvalidToken, KeyStore
 from resource_server.tokens.parsing import base64url_decode
 from tests.conftest import PASSWORD, REGION, MockCognito
@@ -64,7 +66,10 @@ def make_pool(
         more["LambdaConfig"] = {"PreTokenGenerationConfig": trigger}
     pool_id = client.create_user_pool(PoolName="pool", **more)["UserPool"]["Id"]
     made = client.create_user_pool_client(
-        UserPoolId=pool_id, ClientName="client", GenerateSecret=secret
+        UserPoolId=pool_id,
+        ClientName="client",
+        GenerateSecret=secret,
+        ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
     )
     return pool_id, made["UserPoolClient"]
 
@@ -142,6 +147,185 @@ def observe_moto() -> dict[str, Any]:
         make_user(near, near_id)
         token = sign_in(near, app_client["ClientId"])["AccessToken"]
         seen["unsigned sign-out in us-east-1"] = sign_out_unsigned(token)
+    with mock_aws():
+        seen |= _observe_accounts(boto3.client("cognito-idp", region_name=REGION))
+    with mock_aws():
+        seen |= _observe_challenges(boto3.client("cognito-idp", region_name=REGION))
+    with mock_aws():
+        seen |= _observe_configuration(boto3.client("cognito-idp", region_name=REGION))
+    return seen
+
+
+def _observe_accounts(client: Any) -> dict[str, Any]:
+    """Tell what moto lets users and administrators do to accounts."""
+    seen: dict[str, Any] = {}
+    pool_id, app_client = make_pool(client, AutoVerifiedAttributes=["email"])
+    [pool] = gaps.pools()
+    client_id = app_client["ClientId"]
+    make_user(client, pool_id)
+    ada = {"UserPoolId": pool_id, "Username": "ada"}
+    tokens = sign_in(client, client_id)
+    token = {"AccessToken": tokens["AccessToken"]}
+
+    refresh = {"ClientId": client_id, "RefreshToken": tokens["RefreshToken"]}
+    seen["GetTokensFromRefreshToken"] = _outcome(
+        lambda: client.get_tokens_from_refresh_token(**refresh)
+    )
+    revocation = {"ClientId": client_id, "Token": tokens["RefreshToken"]}
+    seen["RevokeToken"] = _outcome(lambda: client.revoke_token(**revocation))
+    name = {"AttributeName": "email"}
+    seen["GetUserAttributeVerificationCode"] = _outcome(
+        lambda: client.get_user_attribute_verification_code(**token, **name)
+    )
+    seen["VerifyUserAttribute"] = _outcome(
+        lambda: client.verify_user_attribute(**token, **name, Code="1")
+    )
+    seen["DeleteUserAttributes"] = _outcome(
+        lambda: client.delete_user_attributes(**token, UserAttributeNames=["email"])
+    )
+    seen["DeleteUser"] = _outcome(lambda: client.delete_user(**token))
+    seen["UpdateUserAttributes"] = _outcome(
+        lambda: client.update_user_attributes(
+            **token, UserAttributes=[{"Name": "email", "Value": "new@example.com"}]
+        )
+    )
+
+    expired, _ = pool.create_jwt(client_id, "ada", "access", expires_in=-10)
+    pool.access_tokens[expired] = (client_id, "ada")
+    seen["expired GetUser"] = _outcome(lambda: client.get_user(AccessToken=expired)["Username"])
+    passwords = {"PreviousPassword": PASSWORD, "ProposedPassword": f"{PASSWORD}2"}
+    seen["expired ChangePassword"] = _outcome(
+        lambda: client.change_password(AccessToken=expired, **passwords)
+    )
+
+    public = {"ClientId": client_id, "Username": "ada"}
+    seen["ForgotPassword without a verified address"] = _outcome(
+        lambda: client.forgot_password(**public)
+    )
+    seen["ConfirmForgotPassword with any code"] = _outcome(
+        lambda: client.confirm_forgot_password(**public, Password="w", ConfirmationCode="1")
+    )
+
+    client.admin_update_user_attributes(
+        **ada, UserAttributes=[{"Name": "email_verified", "Value": "true"}]
+    )
+    pool.users["ada"].confirmation_code = None
+    client.admin_reset_user_password(**ada)
+    seen["code of AdminResetUserPassword"] = pool.users["ada"].confirmation_code
+    client.admin_disable_user(**ada)
+    seen["tokens after AdminDisableUser"] = len(pool.access_tokens)
+    first = pool.users["ada"].id
+    seen["AdminGetUser by sub"] = _outcome(
+        lambda: client.admin_get_user(UserPoolId=pool_id, Username=first)
+    )
+    seen["preference of nobody"] = client.admin_get_user(**ada)["PreferredMfaSetting"]
+    client.admin_delete_user(**ada)
+    seen["tokens after AdminDeleteUser"] = len(pool.access_tokens)
+    made = client.admin_create_user(**ada)["User"]["Attributes"]
+    again = client.admin_create_user(**ada, MessageAction="RESEND")["User"]["Attributes"]
+    seen["RESEND makes another user"] = made != again
+    seen["ListUsers of 61"] = _outcome(lambda: client.list_users(UserPoolId=pool_id, Limit=61))
+    return seen
+
+
+def _observe_challenges(client: Any) -> dict[str, Any]:
+    """Tell how moto signs in in steps."""
+    seen: dict[str, Any] = {}
+    pool_id, app_client = make_pool(client, secret=True)
+    client_id = app_client["ClientId"]
+    seen["a flow that is off"] = _outcome(
+        lambda: _temporary(client, pool_id, client_id, "ada")["ChallengeName"]
+    )
+    for username, respond, more in (
+        ("eve", client.respond_to_auth_challenge, {}),
+        ("joe", client.admin_respond_to_auth_challenge, {"UserPoolId": pool_id}),
+    ):
+        answer = {
+            "ClientId": client_id,
+            "ChallengeName": "NEW_PASSWORD_REQUIRED",
+            "Session": _temporary(client, pool_id, client_id, username)["Session"],
+            "ChallengeResponses": {"USERNAME": username, "NEW_PASSWORD": PASSWORD},
+        }
+        seen[f"challenge of {username} without hash"] = list(
+            _outcome(lambda call=respond, sent=more | answer: call(**sent))  # type: ignore[misc]
+        )
+    secrets = {}
+    for username in ("eve", "joe"):
+        token = {"AccessToken": sign_in(client, client_id, username)["AccessToken"]}
+        secrets[username] = client.associate_software_token(**token)["SecretCode"]
+    seen["secrets"] = secrets
+    seen["VerifySoftwareToken"] = client.verify_software_token(**token, UserCode="000000")["Status"]
+    factor = {"EmailMfaSettings": {"Enabled": True, "PreferredMfa": True}}
+    client.set_user_mfa_preference(**token, **factor)
+    seen["factors set by the user"] = client.get_user(**token)["UserMFASettingList"]
+    joe = {"UserPoolId": pool_id, "Username": "joe"}
+    client.admin_set_user_mfa_preference(**joe, **factor)
+    seen["factors set for the user"] = client.admin_get_user(**joe)["UserMFASettingList"]
+
+    by_email, app_client = make_pool(client, UsernameAttributes=["email"])
+    make_user(client, by_email, "ada@example.com")
+    signed_in = sign_in(client, app_client["ClientId"], "ada@example.com")
+    [sub] = [user["Username"] for user in client.list_users(UserPoolId=by_email)["Users"]]
+    client.admin_user_global_sign_out(UserPoolId=by_email, Username=sub)
+    seen["refresh after sign-out by sub"] = _outcome(
+        lambda: client.initiate_auth(
+            ClientId=app_client["ClientId"],
+            AuthFlow="REFRESH_TOKEN_AUTH",
+            AuthParameters={"REFRESH_TOKEN": signed_in["RefreshToken"]},
+        )["AuthenticationResult"]
+    )
+    return seen
+
+
+def _temporary(client: Any, pool_id: str, client_id: str, username: str) -> Any:
+    """Make a user with a temporary password and sign in as an administrator may."""
+    client.admin_create_user(
+        UserPoolId=pool_id, Username=username, TemporaryPassword=PASSWORD, UserAttributes=EMAIL
+    )
+    return client.admin_initiate_auth(
+        UserPoolId=pool_id,
+        ClientId=client_id,
+        AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+        AuthParameters={"USERNAME": username, "PASSWORD": PASSWORD},
+    )
+
+
+def _observe_configuration(client: Any) -> dict[str, Any]:
+    """Tell what moto makes of changed configurations."""
+    seen: dict[str, Any] = {}
+    pool_id, app_client = make_pool(
+        client, UsernameAttributes=["email"], MfaConfiguration="OFF", secret=True
+    )
+    client.set_user_pool_mfa_config(
+        UserPoolId=pool_id,
+        MfaConfiguration="OPTIONAL",
+        SoftwareTokenMfaConfiguration={"Enabled": True},
+    )
+    described = client.describe_user_pool(UserPoolId=pool_id)["UserPool"]
+    seen["MFA that is told"] = described["MfaConfiguration"]
+    client.update_user_pool(UserPoolId=pool_id)
+    updated = client.describe_user_pool(UserPoolId=pool_id)["UserPool"]
+    seen["updated pool"] = [updated.get("UsernameAttributes"), updated["MfaConfiguration"]]
+
+    own = {"UserPoolId": pool_id, "ClientId": app_client["ClientId"]}
+    client.update_user_pool_client(**own, PreventUserExistenceErrors="ENABLED")
+    again = client.update_user_pool_client(**own)["UserPoolClient"]
+    seen["left out of a client's update"] = again.get("PreventUserExistenceErrors")
+
+    for name, call in {
+        "AddUserPoolClientSecret": lambda: client.add_user_pool_client_secret(**own),
+        "ListUserPoolClientSecrets": lambda: client.list_user_pool_client_secrets(**own),
+        "DeleteUserPoolClientSecret": lambda: client.delete_user_pool_client_secret(
+            **own, ClientSecretId="x"
+        ),
+        "UpdateResourceServer": lambda: client.update_resource_server(
+            UserPoolId=pool_id, Identifier="x", Name="x"
+        ),
+        "DeleteResourceServer": lambda: client.delete_resource_server(
+            UserPoolId=pool_id, Identifier="x"
+        ),
+    }.items():
+        seen[name] = _outcome(call)
     return seen
 
 
@@ -153,6 +337,8 @@ def _outcome(call: Callable[[], Any]) -> Any:
         return error.response["Error"]["Code"]
     except NotImplementedError:
         return "not implemented"
+    if not isinstance(result, dict):
+        return result
     return {k: v for k, v in result.items() if k != "ResponseMetadata"}
 
 
@@ -160,7 +346,8 @@ def _outcome(call: Callable[[], Any]) -> Any:
 def seen() -> dict[str, Any]:
     """What moto does by itself."""
     script = (
-        "import json; from tests.test_moto_gaps import observe_moto as o; print(json.dumps(o()))"
+        "import json; from tests.test_moto_gaps import observe_moto as o; "
+        "print(json.dumps(o(), default=str))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -178,40 +365,46 @@ def seen() -> dict[str, Any]:
 
 Canary = Callable[[dict[str, Any]], bool]
 
+
+def _is_missing(operation: str) -> Canary:
+    """Return the canary of an operation that moto lacks."""
+    return lambda seen: bool(seen[operation] == "not implemented")
+
+
 # What moto lacks -> the function of gaps.py that fills it, and how one sees that it is lacking.
 CANARIES: dict[str, tuple[str, Canary]] = {
     "tokens of all pools name one key": (
-        "create_jwt",
+        "initiate_auth",
         lambda seen: seen["access header"]["kid"] == seen["other header"]["kid"] == "dummy",
     ),
     "access and ID token name one key": (
-        "create_jwt",
+        "initiate_auth",
         lambda seen: seen["access header"]["kid"] == seen["id header"]["kid"],
     ),
-    "the header has a typ": ("create_jwt", lambda seen: "typ" in seen["access header"]),
+    "the header has a typ": ("initiate_auth", lambda seen: "typ" in seen["access header"]),
     "tokens have no event_id": (
-        "create_jwt",
+        "initiate_auth",
         lambda seen: "event_id" not in seen["access claims"] | seen["id claims"],
     ),
     "access tokens have no version": (
-        "create_access_token",
+        "initiate_auth",
         lambda seen: "version" not in seen["access claims"],
     ),
     "a trigger is stored and never run": (
-        "create_access_token",
+        "initiate_auth",
         # There is no such function, so that running it could only fail.
         lambda seen: seen["scope with a trigger"] == SIGN_IN_SCOPE,
     ),
     "ID tokens lack the user's attributes": (
-        "create_id_token",
+        "initiate_auth",
         lambda seen: "email" not in seen["id claims"],
     ),
     "every pool, even one that is not, has the same JWKS": (
-        "_trust_nothing_but_own_keys",
+        "trust_nothing_but_own_keys",
         lambda seen: seen["jwks"][0] == seen["jwks"][1] == seen["jwks"][2],
     ),
     "the JWKS has one key": (
-        "_trust_nothing_but_own_keys",
+        "trust_nothing_but_own_keys",
         lambda seen: [key["kid"] for key in seen["jwks"][0]["keys"]] == ["dummy"],
     ),
     "no code is made": ("sign_up", lambda seen: seen["code made at sign-up"] is None),
@@ -240,6 +433,108 @@ CANARIES: dict[str, tuple[str, Canary]] = {
             == ("done", "NotAuthorizedException")
         ),
     ),
+    "nobody is found by sub": (
+        "_get_user",
+        lambda seen: seen["AdminGetUser by sub"] == "UserNotFoundException",
+    ),
+    "a sign-out goes by the name that was typed": (
+        "sign_out",
+        lambda seen: "AccessToken" in seen["refresh after sign-out by sub"],
+    ),
+    "who prefers nothing prefers empty text": (
+        "to_json",
+        lambda seen: seen["preference of nobody"] == "",
+    ),
+    "every flow is on": (
+        "admin_initiate_auth",
+        lambda seen: seen["a flow that is off"] == "NEW_PASSWORD_REQUIRED",
+    ),
+    "a challenge asks for no SECRET_HASH": (
+        "respond_to_auth_challenge",
+        lambda seen: "AuthenticationResult" in seen["challenge of eve without hash"],
+    ),
+    "an administrator's challenge asks for no SECRET_HASH": (
+        "admin_respond_to_auth_challenge",
+        lambda seen: "AuthenticationResult" in seen["challenge of joe without hash"],
+    ),
+    "all users have one TOTP secret": (
+        "associate_software_token",
+        lambda seen: seen["secrets"]["eve"] == seen["secrets"]["joe"],
+    ),
+    "any TOTP code will do": (
+        "verify_software_token",
+        lambda seen: seen["VerifySoftwareToken"] == "SUCCESS",
+    ),
+    "e-mail is no factor": (
+        "set_user_mfa_preference",
+        lambda seen: "EMAIL_OTP" not in seen["factors set by the user"],
+    ),
+    "e-mail is no factor that an administrator can set": (
+        "admin_set_user_mfa_preference",
+        lambda seen: "EMAIL_OTP" not in seen["factors set for the user"],
+    ),
+    "expired tokens count": ("get_user", lambda seen: seen["expired GetUser"] == "ada"),
+    "expired tokens change passwords": (
+        "change_password",
+        lambda seen: seen["expired ChangePassword"] == {},
+    ),
+    "a new address is not verified": (
+        "update_user_attributes",
+        lambda seen: seen["UpdateUserAttributes"] == {},
+    ),
+    "passwords are reset without a verified address": (
+        "forgot_password",
+        lambda seen: "CodeDeliveryDetails" in seen["ForgotPassword without a verified address"],
+    ),
+    "any code resets a password, to anything": (
+        "confirm_forgot_password",
+        lambda seen: seen["ConfirmForgotPassword with any code"] == {},
+    ),
+    "RESEND makes another user": (
+        "admin_create_user",
+        lambda seen: seen["RESEND makes another user"],
+    ),
+    "tokens outlive their user": (
+        "admin_delete_user",
+        lambda seen: seen["tokens after AdminDeleteUser"] > 0,
+    ),
+    "disabling revokes no access token": (
+        "admin_disable_user",
+        lambda seen: seen["tokens after AdminDisableUser"] > 0,
+    ),
+    "an administrator's reset sends no code": (
+        "admin_reset_user_password",
+        lambda seen: seen["code of AdminResetUserPassword"] is None,
+    ),
+    "pages of more than 60 users": ("list_users", lambda seen: "Users" in seen["ListUsers of 61"]),
+    "an updated pool forgets its aliases and keeps its MFA": (
+        "update_user_pool",
+        lambda seen: seen["updated pool"] == [None, "OPTIONAL"],
+    ),
+    "the MFA of a pool's creation is told for ever": (
+        "set_user_pool_mfa_config",
+        lambda seen: seen["MFA that is told"] == "OFF",
+    ),
+    "an updated client keeps what is left out": (
+        "update_user_pool_client",
+        lambda seen: seen["left out of a client's update"] == "ENABLED",
+    ),
+    **{
+        f"{operation} is missing": (xform_name(operation), _is_missing(operation))
+        for operation in (
+            "GetTokensFromRefreshToken",
+            "RevokeToken",
+            "DeleteUser",
+            "DeleteUserAttributes",
+            "GetUserAttributeVerificationCode",
+            "VerifyUserAttribute",
+            "AddUserPoolClientSecret",
+            "ListUserPoolClientSecrets",
+            "DeleteUserPoolClientSecret",
+            "UpdateResourceServer",
+            "DeleteResourceServer",
+        )
+    },
 }
 
 
@@ -254,7 +549,7 @@ def test_every_gap_has_a_canary() -> None:
     """What gaps.py puts into moto is what the canaries watch."""
     filled = {function.__name__ for functions in gaps._GAPS.values() for function in functions}
     watched = {function for function, _ in CANARIES.values()}
-    assert watched == filled | {"_trust_nothing_but_own_keys"}
+    assert watched == filled | {"trust_nothing_but_own_keys"}
 
 
 # The gaps, filled: codes and secret hashes
@@ -537,7 +832,7 @@ def recorder() -> Iterator[Recorder]:
     made = Recorder()
     gaps.register_trigger(ARN, made)
     yield made
-    del gaps._triggers[ARN]
+    del tokens_of_gaps._triggers[ARN]
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ def test_a_challenge_is_403_with_what_is_needed_next(
     assert answer.json["challenge"] == "NEW_PASSWORD_REQUIRED"
     assert answer.json["session"]
     assert answer.json["detail"]
-    assert answer.json["parameters"] == {"USERNAME": "new"}
+    assert answer.json["parameters"]["USER_ID_FOR_SRP"] == "new"
 
 
 @pytest.mark.parametrize(

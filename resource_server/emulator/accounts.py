@@ -3,7 +3,8 @@
 Passwords are kept as scrypt hashes, like a real directory would.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from moto.cognitoidp.models import (
@@ -15,7 +16,24 @@ from moto.cognitoidp.models import (
 from moto.cognitoidp.utils import expand_attrs, flatten_attrs
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from resource_server.emulator.gaps import user_status
+from resource_server.emulator.gaps import clock, user_status
+from resource_server.emulator.gaps.codes import SIGN_UP
+from resource_server.emulator.gaps.directory import find_user
+from resource_server.emulator.gaps.records import (
+    ClientSecret,
+    Code,
+    RefreshToken,
+    UserRecord,
+    record_of,
+    refresh_tokens_of,
+    secrets_of,
+    set_record,
+    set_secrets,
+)
+from resource_server.emulator.gaps.tokens import still_valid
+
+# What versions without these records promised: see `_refresh_token`, `_restore_record`.
+_OLD_REFRESH_SECONDS, _OLD_CODE_SECONDS = 30 * 86400.0, 86400.0
 
 
 class HashedPassword:
@@ -30,17 +48,25 @@ class HashedPassword:
         return isinstance(typed, str) and check_password_hash(self.hashed, typed)
 
 
-def dump(pool: CognitoIdpUserPool, still_valid: Iterable[str]) -> dict[str, Any]:
-    """Return the accounts and sign-ins of a pool; of the access tokens, those still valid."""
-    valid = set(still_valid)
+def dump(pool: CognitoIdpUserPool) -> dict[str, Any]:
+    """Return the accounts and sign-ins of a pool, without tokens that have expired."""
+    now = clock.now()
     return {
         "groups": [
             [group.group_name, group.description, group.role_arn, group.precedence]
             for group in pool.groups.values()
         ],
         "users": [_dump_user(user) for user in pool.users.values()],
-        "refresh_tokens": {k: list(v) for k, v in pool.refresh_tokens.items() if v is not None},
-        "access_tokens": {k: list(v) for k, v in pool.access_tokens.items() if k in valid},
+        "refresh_tokens": {
+            text: asdict(token)
+            for text, token in refresh_tokens_of(pool).items()
+            if token.expires_at > now
+        },
+        "access_tokens": {k: list(v) for k, v in pool.access_tokens.items() if still_valid(k)},
+        "client_secrets": {
+            client.id: [asdict(secret) for secret in secrets_of(client)]
+            for client in pool.clients.values()
+        },
     }
 
 
@@ -55,10 +81,24 @@ def restore(pool: CognitoIdpUserPool, stored: Mapping[str, Any]) -> None:
         user.groups = {pool.groups[name] for name in entry["groups"]}
         for group in user.groups:
             group.users.add(user)
-    for token, (client_id, username, origin_jti) in stored["refresh_tokens"].items():
-        pool.refresh_tokens[token] = (client_id, username, origin_jti)
+    for text, entry in stored["refresh_tokens"].items():
+        if (refresh_token := _refresh_token(pool, entry)) is not None:
+            refresh_tokens_of(pool)[text] = refresh_token
     for token, (client_id, username) in stored["access_tokens"].items():
         pool.access_tokens[token] = (client_id, username)
+    for client_id, kept in stored.get("client_secrets", {}).items():
+        set_secrets(pool.clients[client_id], [ClientSecret(**secret) for secret in kept])
+
+
+def _refresh_token(pool: CognitoIdpUserPool, entry: Any) -> RefreshToken | None:
+    """Read a refresh token; version 0.1 kept client, user name and `origin_jti` alone."""
+    if isinstance(entry, dict):
+        return RefreshToken(**entry)
+    client_id, username, origin_jti = entry
+    user, now = find_user(pool, username), clock.now()
+    if user is None:
+        return None
+    return RefreshToken(client_id, user.id, origin_jti, int(now), now + _OLD_REFRESH_SECONDS)
 
 
 def _dump_user(user: CognitoIdpUser) -> dict[str, Any]:
@@ -73,8 +113,13 @@ def _dump_user(user: CognitoIdpUser) -> dict[str, Any]:
         "status": user_status(user),
         "enabled": user.enabled,
         "attributes": flatten_attrs(user.attributes),
-        "confirmation_code": user.confirmation_code,
         "groups": sorted(group.group_name for group in user.groups),
+        "factors": {
+            "software_token": user.software_token_mfa_enabled,
+            "sms": user.sms_mfa_enabled,
+            "preferred": user.preferred_mfa_setting,
+        },
+        "record": record_of(user).to_json(),
     }
 
 
@@ -91,5 +136,20 @@ def _restore_user(pool: CognitoIdpUserPool, entry: Mapping[str, Any]) -> Cognito
     if entry["password"]:
         user.password = HashedPassword(entry["password"])  # type: ignore[assignment]
     user.enabled = entry["enabled"]
-    user.confirmation_code = entry["confirmation_code"]
+    factors = entry.get("factors", {})
+    user.software_token_mfa_enabled = factors.get("software_token", False)
+    user.sms_mfa_enabled = factors.get("sms", False)
+    user.preferred_mfa_setting = factors.get("preferred")
+    set_record(user, _restore_record(entry))
+    user.token_verified = record_of(user).totp_secret is not None
     return user
+
+
+def _restore_record(entry: Mapping[str, Any]) -> UserRecord:
+    """Read a user's record; version 0.1 kept the code of a sign-up alone."""
+    if "record" in entry:
+        return UserRecord.from_json(entry["record"])
+    record = UserRecord()
+    if code := entry["confirmation_code"]:
+        record.codes[SIGN_UP] = Code(code, clock.now() + _OLD_CODE_SECONDS)
+    return record

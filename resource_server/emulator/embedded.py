@@ -48,6 +48,7 @@ class EmbeddedEmulator:
             f" Cognito    {self.state.url}, emulated; pool {self.state.pool_id}\n"
             f" Kept in    {app.instance_path} (accounts, keys, database)\n"
             f" Demo user  {username} / {password}\n"
+            f" Admin      {server.ADMIN_USERNAME} / {server.ADMIN_PASSWORD}\n"
             f" Try it     TOKEN=$({login} | {read})\n"
             f'            curl -s {address}/randoms -H "Authorization: Bearer $TOKEN"\n'
         )

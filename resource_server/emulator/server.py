@@ -3,7 +3,6 @@
 import contextlib
 import io
 import threading
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,15 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from resource_server.emulator import accounts, gaps
 from resource_server.emulator.keys import PoolKeys
 from resource_server.emulator.state import REGION, EmulatorState, damaged
-from resource_server.tokens import TokenError
-from resource_server.tokens.parsing import unverified_claims
 from resource_server.triggers import pre_token_generation
 
 DEMO_USERNAME, DEMO_PASSWORD = "demo", "Demo-Passw0rd!"
+ADMIN_USERNAME, ADMIN_PASSWORD = "admin", "Admin-Passw0rd!"
+ADMIN_GROUP = "admins"  # the default of COGNITO_ADMIN_GROUP
 _TRIGGER_ARN = f"arn:aws:lambda:{REGION}:{DEFAULT_ACCOUNT_ID}:function:pre-token-generation"
 _POOL = {
     "AutoVerifiedAttributes": ["email"],
+    "MfaConfiguration": "OPTIONAL",
     "LambdaConfig": {
         "PreTokenGenerationConfig": {"LambdaVersion": "V2_0", "LambdaArn": _TRIGGER_ARN}
     },
@@ -46,6 +46,7 @@ _POOL = {
 _CLIENT = {
     "ClientName": "development",
     "ExplicitAuthFlows": ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
+    "EnableTokenRevocation": True,
     "PreventUserExistenceErrors": "ENABLED",
 }
 
@@ -96,9 +97,7 @@ class EmulatorServer:
 
     def _save(self) -> None:
         self._state.keys = gaps.keys_of(self._pool).to_private_json()
-        self._state.accounts = accounts.dump(
-            self._pool, still_valid=filter(_still_valid, self._pool.access_tokens)
-        )
+        self._state.accounts = accounts.dump(self._pool)
         self._state.save(self._file)
 
 
@@ -112,18 +111,12 @@ def _is_foreign(environ: dict[str, Any]) -> bool:
     )
 
 
-def _still_valid(token: str) -> bool:
-    try:
-        return float(unverified_claims(token)["exp"]) > time.time()
-    except (TokenError, KeyError, ValueError):
-        return False
-
-
 def _pool(state: EmulatorState) -> CognitoIdpUserPool:
-    """Make the pool anew, as it was when it was saved; a demo user is always in it."""
+    """Make the pool as it was when it was saved; a demo user and an administrator are in it."""
     backend = cognitoidp_backends[DEFAULT_ACCOUNT_ID][REGION]
     pool = CognitoIdpUserPool(DEFAULT_ACCOUNT_ID, REGION, "development", dict(_POOL))
     pool.id = state.pool_id
+    pool.token_mfa_config = {"Enabled": True}
     backend.user_pools[pool.id] = pool
     client = CognitoIdpUserPoolClient(pool.id, generate_secret=True, extended_config=dict(_CLIENT))
     client.id, client.secret = state.client_id, state.client_secret
@@ -131,14 +124,25 @@ def _pool(state: EmulatorState) -> CognitoIdpUserPool:
     if state.keys:
         gaps.set_keys(pool, PoolKeys.from_private_json(state.keys))
         accounts.restore(pool, state.accounts)
-    if DEMO_USERNAME not in pool.users:
-        attributes = [
-            {"Name": "email", "Value": "demo@example.com"},
-            {"Name": "email_verified", "Value": "true"},
-        ]
-        backend.admin_create_user(pool.id, DEMO_USERNAME, "SUPPRESS", DEMO_PASSWORD, attributes)
-        backend.admin_set_user_password(pool.id, DEMO_USERNAME, DEMO_PASSWORD, permanent=True)
+    _ensure_user(pool, DEMO_USERNAME, DEMO_PASSWORD)
+    if _ensure_user(pool, ADMIN_USERNAME, ADMIN_PASSWORD):
+        if ADMIN_GROUP not in pool.groups:
+            backend.create_group(pool.id, ADMIN_GROUP, "May administrate users", "", 0)
+        backend.admin_add_user_to_group(pool.id, ADMIN_GROUP, ADMIN_USERNAME)
     return pool
+
+
+def _ensure_user(pool: CognitoIdpUserPool, username: str, password: str) -> bool:
+    """Make a user who can sign in at once; False if there is one of that name."""
+    if username in pool.users:
+        return False
+    attributes = [
+        {"Name": "email", "Value": f"{username}@example.com"},
+        {"Name": "email_verified", "Value": "true"},
+    ]
+    pool.backend.admin_create_user(pool.id, username, "SUPPRESS", password, attributes)
+    pool.backend.admin_set_user_password(pool.id, username, password, permanent=True)
+    return True
 
 
 class _QuietHandler(MotoRequestHandler):

@@ -1,0 +1,340 @@
+"""Tokens: keys, claims, lifetimes and the trigger; how sign-ins go on and end."""
+
+import json
+import secrets
+import uuid
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from moto.cognitoidp import urls
+from moto.cognitoidp.models import CognitoIdpUser, CognitoIdpUserPool, CognitoIdpUserPoolClient
+from moto.cognitoidp.responses import CognitoIdpResponse
+from moto.cognitoidp.utils import flatten_attrs
+from moto.core.exceptions import JsonRESTError
+from moto.core.responses import ActionResult, EmptyResult
+
+from resource_server.emulator import trigger
+from resource_server.emulator.gaps.clocks import clock
+from resource_server.emulator.gaps.directory import (
+    bearer,
+    client_of,
+    find_user,
+    not_authorized,
+    parameter,
+    pools,
+    refusal,
+    require_client_secret,
+    require_enabled,
+    user_status,
+)
+from resource_server.emulator.gaps.records import RefreshToken, record_of, refresh_tokens_of
+from resource_server.emulator.keys import PoolKeys, TokenUse
+from resource_server.tokens import TokenError
+from resource_server.tokens.parsing import unverified_claims
+
+_SIGN_IN, _REFRESH = "TokenGeneration_Authentication", "TokenGeneration_RefreshTokens"
+_SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
+# Cognito API reference, CreateUserPoolClient: default value, and the unit if none is given.
+_DEFAULTS = {"AccessToken": (1, "hours"), "IdToken": (1, "hours"), "RefreshToken": (30, "days")}
+
+_triggers: dict[str, trigger.Handler] = {}
+
+
+def register_trigger(arn: str, handler: trigger.Handler) -> None:
+    """Let a pool's `PreTokenGenerationConfig.LambdaArn` stand for a Python function."""
+    _triggers[arn] = handler
+
+
+def keys_of(pool: CognitoIdpUserPool) -> PoolKeys:
+    """Return the pool's own keys; they are made when first needed."""
+    keys = getattr(pool, "emulator_keys", None)
+    if not isinstance(keys, PoolKeys):
+        keys = PoolKeys.generate()
+        set_keys(pool, keys)
+    return keys
+
+
+def set_keys(pool: CognitoIdpUserPool, keys: PoolKeys) -> None:
+    """Give a pool its keys."""
+    pool.emulator_keys = keys  # type: ignore[attr-defined]
+
+
+# Making them
+
+
+def complete_sign_in(
+    pool: CognitoIdpUserPool, client: CognitoIdpUserPoolClient, user: CognitoIdpUser
+) -> dict[str, Any]:
+    """Begin a family of tokens: the answer of a sign-in that needs no more."""
+    token = RefreshToken(
+        client_id=client.id,
+        sub=user.id,
+        origin_jti=str(uuid.uuid4()),
+        auth_time=int(clock.now()),
+        expires_at=clock.now() + _lifetime(client, "RefreshToken"),
+    )
+    result = _issue(pool, client, user, token, _SIGN_IN)
+    record_of(user).failures.pop("sign-in", None)
+    result["RefreshToken"] = _keep(pool, token)
+    return {"ChallengeParameters": {}, "AuthenticationResult": result}
+
+
+def _keep(pool: CognitoIdpUserPool, token: RefreshToken) -> str:
+    text = secrets.token_urlsafe(96)
+    refresh_tokens_of(pool)[text] = token
+    return text
+
+
+def _lifetime(
+    client: CognitoIdpUserPoolClient, kind: Literal["AccessToken", "IdToken", "RefreshToken"]
+) -> int:
+    """Return how long the client's tokens live, in seconds."""
+    value, unit = _DEFAULTS[kind]
+    unit = (client.extended_config.get("TokenValidityUnits") or {}).get(kind, unit)
+    configured = client.extended_config.get(f"{kind}Validity")
+    if configured:  # 0 stands for the default
+        return int(configured) * _SECONDS[unit]
+    return value * _SECONDS[_DEFAULTS[kind][1]]
+
+
+def _issue(
+    pool: CognitoIdpUserPool,
+    client: CognitoIdpUserPoolClient,
+    user: CognitoIdpUser,
+    token: RefreshToken,
+    source: str,
+) -> dict[str, Any]:
+    """Make an access and an ID token; the trigger runs once for both."""
+    changes = _run_trigger(pool, client.id, user, source)
+    # The claims of a family exist where tokens can be revoked (guide, "Revoking tokens").
+    revocable = client.extended_config.get("EnableTokenRevocation") is not False
+    family = {"origin_jti": token.origin_jti} if revocable else {}
+    common = family | _groups(user, changes)
+
+    access_claims = changes.access.claims({"version": 2} | common)
+    access_claims["scope"] = " ".join(changes.access.scopes([trigger.SIGN_IN_SCOPE]))
+    seconds, since = _lifetime(client, "AccessToken"), token.auth_time
+    access = _sign(pool, client, user, "access", access_claims, expires_in=seconds, auth_time=since)
+
+    attributes = {k: v for k, v in flatten_attrs(user.attributes).items() if k != "sub"}
+    id_claims = changes.id.claims(attributes | common)
+    id_seconds = _lifetime(client, "IdToken")
+    identity = _sign(pool, client, user, "id", id_claims, expires_in=id_seconds, auth_time=since)
+
+    pool.access_tokens[access] = (client.id, user.username)
+    return {
+        "AccessToken": access,
+        "IdToken": identity,
+        "ExpiresIn": seconds,
+        "TokenType": "Bearer",
+    }
+
+
+def _sign(
+    pool: CognitoIdpUserPool,
+    client: CognitoIdpUserPoolClient,
+    user: CognitoIdpUser,
+    use: TokenUse,
+    more: dict[str, Any],
+    *,
+    expires_in: int,
+    auth_time: int,
+) -> str:
+    """Sign with the pool's own key; moto has one for all pools, and writes `typ: JWT`."""
+    now, is_access = int(clock.now()), use == "access"
+    claims = {
+        "sub": user.id,
+        "iss": f"https://cognito-idp.{pool.region}.amazonaws.com/{pool.id}",
+        "client_id" if is_access else "aud": client.id,
+        "event_id": str(uuid.uuid4()),
+        "token_use": use,
+        "auth_time": auth_time,
+        "exp": now + expires_in,
+        "iat": now,
+        "jti": str(uuid.uuid4()),
+        "username" if is_access else "cognito:username": user.username,
+    }
+    return keys_of(pool).sign(use, claims | more)
+
+
+def _groups(user: CognitoIdpUser, result: trigger.TriggerResult) -> dict[str, list[str]]:
+    groups = sorted(group.group_name for group in user.groups)
+    if result.groups is not None:
+        groups = list(result.groups)
+    return {"cognito:groups": groups} if groups else {}
+
+
+def _run_trigger(
+    pool: CognitoIdpUserPool, client_id: str, user: CognitoIdpUser, source: str
+) -> trigger.TriggerResult:
+    """Run the pool's trigger, if it is configured as V2; an answer under V1 changes no scope."""
+    config = (pool.extended_config.get("LambdaConfig") or {}).get("PreTokenGenerationConfig") or {}
+    if config.get("LambdaVersion") not in {"V2_0", "V3_0"}:
+        return trigger.TriggerResult()
+    handler = _triggers.get(config["LambdaArn"])
+    if handler is None:
+        raise refusal("UnexpectedLambdaException", f"no such function: {config['LambdaArn']}")
+    event = trigger.event(
+        region=pool.region,
+        pool_id=pool.id,
+        client_id=client_id,
+        username=user.username,
+        attributes={**flatten_attrs(user.attributes), "cognito:user_status": user_status(user)},
+        groups=sorted(group.group_name for group in user.groups),
+        source=source,
+    )
+    try:
+        return trigger.run(handler, event)
+    except trigger.InvalidTriggerAnswer as error:
+        raise refusal("InvalidLambdaResponseException", str(error)) from error
+    except Exception as error:
+        message = f"PreTokenGeneration failed with error {error}."
+        raise refusal("UserLambdaValidationException", message) from error
+
+
+# Going on
+
+
+def user_of_refresh_token(
+    pool: CognitoIdpUserPool, client: CognitoIdpUserPoolClient, text: str
+) -> CognitoIdpUser:
+    """Find the user of a client's refresh token, whether or not the token still serves."""
+    token = refresh_tokens_of(pool).get(text)
+    user = find_user(pool, token.sub) if token and token.client_id == client.id else None
+    if user is None:
+        raise not_authorized("Invalid Refresh Token")
+    return user
+
+
+def refresh(
+    pool: CognitoIdpUserPool, client: CognitoIdpUserPoolClient, text: str
+) -> dict[str, Any]:
+    """Make new tokens for a refresh token; with rotation on there is a new one of these, too.
+
+    The new one ends when the old one would have (guide, "Refresh token rotation").
+    """
+    user = user_of_refresh_token(pool, client, text)
+    token = refresh_tokens_of(pool)[text]
+    if token.revoked:
+        raise not_authorized("Refresh Token has been revoked")
+    if token.expires_at <= clock.now():
+        raise not_authorized("Refresh Token has expired")
+    rotation = client.extended_config.get("RefreshTokenRotation") or {}
+    grace = rotation.get("RetryGracePeriodSeconds") or 0
+    if token.replaced_at is not None and clock.now() >= token.replaced_at + grace:
+        raise refusal("RefreshTokenReuseException", "Refresh token has been invalidated")
+    require_enabled(user)
+    result = _issue(pool, client, user, token, _REFRESH)
+    if rotates(client):
+        if token.replaced_at is None:
+            token.replaced_at = clock.now()
+        result["RefreshToken"] = _keep(
+            pool,
+            RefreshToken(
+                client_id=token.client_id,
+                sub=token.sub,
+                origin_jti=token.origin_jti,
+                auth_time=token.auth_time,
+                expires_at=token.expires_at,
+            ),
+        )
+    return {"AuthenticationResult": result}
+
+
+def rotates(client: CognitoIdpUserPoolClient) -> bool:
+    """Tell whether each refresh gives a new refresh token."""
+    rotation = client.extended_config.get("RefreshTokenRotation") or {}
+    return bool(rotation.get("Feature") == "ENABLED")
+
+
+def get_tokens_from_refresh_token(self: CognitoIdpResponse) -> ActionResult:
+    """Refresh with the client's secret itself (T18); moto lacks the operation."""
+    pool, client = client_of(self)
+    require_client_secret(client, parameter(self, "ClientSecret"))
+    return ActionResult(refresh(pool, client, parameter(self, "RefreshToken")))
+
+
+# Ending
+
+
+def revoke_token(self: CognitoIdpResponse) -> ActionResult:
+    """End one sign-in (T16); moto lacks the operation. A second time changes nothing."""
+    pool, client = client_of(self)
+    try:
+        require_client_secret(client, parameter(self, "ClientSecret"))
+    except JsonRESTError as error:
+        # The operation's model knows no NotAuthorizedException.
+        raise refusal("UnauthorizedException", error.message) from error
+    if client.extended_config.get("EnableTokenRevocation") is False:
+        raise refusal(
+            "UnsupportedOperationException", "Token revocation is not enabled for this client"
+        )
+    token = refresh_tokens_of(pool).get(parameter(self, "Token"))
+    if token is None:
+        raise refusal("UnsupportedTokenTypeException", "Unsupported token type")
+    if token.client_id != client.id:
+        raise refusal("UnauthorizedException", "The token was issued to another client")
+    end_sign_in(pool, token.origin_jti)
+    return EmptyResult()
+
+
+def end_sign_in(pool: CognitoIdpUserPool, origin_jti: str) -> None:
+    """Let all tokens of one sign-in count no more."""
+    for token in refresh_tokens_of(pool).values():
+        if token.origin_jti == origin_jti:
+            token.revoked = True
+    for access in list(pool.access_tokens):
+        if unverified_claims(access).get("origin_jti") == origin_jti:
+            del pool.access_tokens[access]
+
+
+def sign_out(self: CognitoIdpUserPool, username: str) -> None:
+    """End all sign-ins of a user, under whatever name; moto goes by the one that was typed."""
+    user = find_user(self, username)
+    if user is not None:
+        for token in refresh_tokens_of(self).values():
+            if token.sub == user.id:
+                token.revoked = True
+        end_access(self, user)
+
+
+def end_access(pool: CognitoIdpUserPool, user: CognitoIdpUser) -> None:
+    """Let a user's access tokens count no more with Cognito."""
+    for access, (_, username) in list(pool.access_tokens.items()):
+        if username == user.username:
+            del pool.access_tokens[access]
+
+
+def global_sign_out(self: CognitoIdpResponse) -> ActionResult:
+    """Find the token in any region, where moto looks only where the request's address points."""
+    pool, user = bearer(self)
+    sign_out(pool, user.username)
+    return EmptyResult()
+
+
+def still_valid(token: str) -> bool:
+    """Tell whether an access token has not expired."""
+    try:
+        return float(unverified_claims(token)["exp"]) > clock.now()
+    except (TokenError, KeyError, ValueError):
+        return False
+
+
+# Keys
+
+
+def trust_nothing_but_own_keys() -> None:
+    """Serve each pool's own JWKS, where moto serves one static key for all."""
+    for pattern in urls.url_paths:
+        if "jwks.json" in pattern:
+            urls.url_paths[pattern] = _serve_jwks
+
+
+def _serve_jwks(
+    _request: object, full_url: str, _headers: object
+) -> tuple[int, dict[str, str], str]:
+    pool_id = urlsplit(full_url).path.split("/")[1]
+    for pool in pools():
+        if pool.id == pool_id:
+            return 200, {"Content-Type": "application/json"}, json.dumps(keys_of(pool).jwks())
+    return 404, {"Content-Type": "application/json"}, '{"message": "User pool does not exist."}'
