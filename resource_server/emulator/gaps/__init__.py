@@ -15,6 +15,8 @@ tests/test_moto_gaps.py, which fails once moto fills the gap itself.
 - administration.py  what administrators do
 """
 
+import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +52,9 @@ __all__ = [
 ]
 
 
+_lock = threading.RLock()
+
+
 def fill() -> None:
     """Fill the gaps; doing it twice changes nothing."""
     tokens.trust_nothing_but_own_keys()
@@ -58,45 +63,59 @@ def fill() -> None:
             setattr(owner, function.__name__, function)
 
 
+def _alone(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """Let no two operations run at once: a code, session or refresh token serves one of them."""
+
+    @functools.wraps(operation)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with _lock:
+            return operation(*args, **kwargs)
+
+    return run
+
+
 _GAPS: dict[type, list[Callable[..., Any]]] = {
     models.CognitoIdpUserPool: [directory._get_user, tokens.sign_out],  # noqa: SLF001 - moto's name
     models.CognitoIdpUser: [mfa.to_json],
     responses.CognitoIdpResponse: [
-        signing_up.sign_up,
-        signing_up.confirm_sign_up,
-        signing_up.resend_confirmation_code,
-        signing_in.initiate_auth,
-        signing_in.admin_initiate_auth,
-        signing_in.respond_to_auth_challenge,
-        signing_in.admin_respond_to_auth_challenge,
-        tokens.get_tokens_from_refresh_token,
-        tokens.revoke_token,
-        tokens.global_sign_out,
-        mfa.associate_software_token,
-        mfa.verify_software_token,
-        mfa.set_user_mfa_preference,
-        mfa.admin_set_user_mfa_preference,
-        own_account.get_user,
-        own_account.delete_user,
-        own_account.update_user_attributes,
-        own_account.delete_user_attributes,
-        own_account.get_user_attribute_verification_code,
-        own_account.verify_user_attribute,
-        own_account.change_password,
-        own_account.forgot_password,
-        own_account.confirm_forgot_password,
-        administration.admin_create_user,
-        administration.admin_delete_user,
-        administration.admin_disable_user,
-        administration.admin_reset_user_password,
-        administration.list_users,
-        administration.update_user_pool,
-        administration.set_user_pool_mfa_config,
-        administration.update_user_pool_client,
-        administration.add_user_pool_client_secret,
-        administration.list_user_pool_client_secrets,
-        administration.delete_user_pool_client_secret,
-        administration.update_resource_server,
-        administration.delete_resource_server,
+        _alone(operation)
+        for operation in (
+            signing_up.sign_up,
+            signing_up.confirm_sign_up,
+            signing_up.resend_confirmation_code,
+            signing_in.initiate_auth,
+            signing_in.admin_initiate_auth,
+            signing_in.respond_to_auth_challenge,
+            signing_in.admin_respond_to_auth_challenge,
+            tokens.get_tokens_from_refresh_token,
+            tokens.revoke_token,
+            tokens.global_sign_out,
+            mfa.associate_software_token,
+            mfa.verify_software_token,
+            mfa.set_user_mfa_preference,
+            mfa.admin_set_user_mfa_preference,
+            own_account.get_user,
+            own_account.delete_user,
+            own_account.update_user_attributes,
+            own_account.delete_user_attributes,
+            own_account.get_user_attribute_verification_code,
+            own_account.verify_user_attribute,
+            own_account.change_password,
+            own_account.forgot_password,
+            own_account.confirm_forgot_password,
+            administration.admin_create_user,
+            administration.admin_delete_user,
+            administration.admin_disable_user,
+            administration.admin_reset_user_password,
+            administration.list_users,
+            administration.update_user_pool,
+            administration.set_user_pool_mfa_config,
+            administration.update_user_pool_client,
+            administration.add_user_pool_client_secret,
+            administration.list_user_pool_client_secrets,
+            administration.delete_user_pool_client_secret,
+            administration.update_resource_server,
+            administration.delete_resource_server,
+        )
     ],
 }
