@@ -22,14 +22,24 @@ from typing import Any
 import boto3
 import pytest
 import requests
+from botocore.exceptions import ClientError
 
 from resource_server.emulator import gaps
-from resource_server.emulator.server import DEMO_PASSWORD, DEMO_USERNAME, EmulatorServer
+from resource_server.emulator.server import (
+    ADMIN_GROUP,
+    ADMIN_PASSWORD,
+    ADMIN_USERNAME,
+    DEMO_PASSWORD,
+    DEMO_USERNAME,
+    EmulatorServer,
+)
 from resource_server.emulator.state import REGION, EmulatorState, StateError
 from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
 from resource_server.identity.errors import BadCode, BadCredentials, SessionEnded
-from resource_server.identity.provider import TokenSet
+from resource_server.identity.provider import Challenge, TokenSet
+from resource_server.settings import Settings
 from resource_server.tokens import AccessToken, CognitoVerifier, UserPool
+from resource_server.tokens.parsing import unverified_claims
 from tests.conftest import PASSWORD, bearer
 
 ROOT = Path(__file__).parent.parent
@@ -141,6 +151,7 @@ def emulators(tmp_path: Path) -> Iterator[Emulators]:
     made = Emulators(tmp_path / "emulator.json")
     yield made
     made.stop()
+    gaps.clock.reset()
 
 
 def sign_up(emulator: Emulator, username: str = "grace") -> str:
@@ -272,6 +283,185 @@ def test_a_deleted_user_does_not_come_back(emulators: Emulators) -> None:
         after.sign_in("grace", PASSWORD)
     assert sign_up(after) != sub
     assert after.verify(after.sign_in("grace", PASSWORD)).sub != sub
+
+
+def test_an_administrator_is_there(emulators: Emulators) -> None:
+    """In the group that settings.md names; both are made once, and a restart keeps them."""
+    before = emulators.start()
+    verified = before.verify(before.sign_in(ADMIN_USERNAME, ADMIN_PASSWORD))
+    assert (
+        list(verified.groups)
+        == [ADMIN_GROUP]
+        == [Settings.model_fields["cognito_admin_group"].default]
+    )
+    after = emulators.restart()
+    again = after.verify(after.sign_in(ADMIN_USERNAME, ADMIN_PASSWORD))
+    assert (again.sub, list(again.groups)) == (verified.sub, [ADMIN_GROUP])
+
+
+def refused(call: Callable[[], object]) -> str:
+    """Return the code of the error that a call ends with."""
+    with pytest.raises(ClientError) as caught:
+        call()
+    return str(caught.value.response["Error"]["Code"])
+
+
+def exchange(emulator: Emulator, refresh_token: str | None) -> Any:
+    """Refresh by GetTokensFromRefreshToken, unsigned."""
+    return emulator.boto.get_tokens_from_refresh_token(
+        ClientId=emulator.state.client_id,
+        ClientSecret=emulator.state.client_secret,
+        RefreshToken=refresh_token,
+    )["AuthenticationResult"]
+
+
+def test_a_restart_keeps_what_became_of_refresh_tokens(emulators: Emulators) -> None:
+    """Their sign-in's time and family, rotation, and that one was revoked."""
+    before = emulators.start()
+    sign_up(before)
+    one, other = (before.provider.authenticate("grace", PASSWORD) for _ in "12")
+    assert isinstance(one, TokenSet)
+    assert isinstance(other, TokenSet)
+    before.boto.revoke_token(
+        ClientId=before.state.client_id,
+        ClientSecret=before.state.client_secret,
+        Token=other.refresh_token,
+    )
+    gaps.clock.advance(60)
+    after = emulators.restart()
+    refreshed = unverified_claims(exchange(after, one.refresh_token)["AccessToken"])
+    first = unverified_claims(one.access_token)
+    assert refreshed["auth_time"] == first["auth_time"] < refreshed["iat"]
+    assert refreshed["origin_jti"] == first["origin_jti"]
+    assert refused(lambda: exchange(after, other.refresh_token)) == "NotAuthorizedException"
+
+    [pool] = [pool for pool in gaps.pools() if pool.id == after.state.pool_id]
+    client = pool.clients[after.state.client_id]
+    client.extended_config["RefreshTokenRotation"] = {"Feature": "ENABLED"}
+    second = exchange(after, one.refresh_token)["RefreshToken"]
+    last = emulators.restart()
+    assert refused(lambda: exchange(last, one.refresh_token)) == "RefreshTokenReuseException"
+    assert exchange(last, second)["AccessToken"]
+
+
+def test_a_restart_keeps_second_factors(emulators: Emulators) -> None:
+    """Secret, preference, and which code was used; the file's reader learns no password by it."""
+    before = emulators.start()
+    sign_up(before)
+    token = {"AccessToken": before.sign_in("grace", PASSWORD)}
+    secret = before.boto.associate_software_token(**token)["SecretCode"]
+    used = gaps.totp_code(secret, gaps.clock.now())
+    before.boto.verify_software_token(**token, UserCode=used)
+    preference = {"Enabled": True, "PreferredMfa": True}
+    before.boto.set_user_mfa_preference(**token, SoftwareTokenMfaSettings=preference)
+
+    after = emulators.restart()
+
+    def answer(code: str) -> Any:
+        asked = after.provider.authenticate("grace", PASSWORD)
+        assert isinstance(asked, Challenge)
+        return after.boto.respond_to_auth_challenge(
+            ClientId=after.state.client_id,
+            ChallengeName=asked.name,
+            Session=asked.session,
+            ChallengeResponses={
+                "USERNAME": "grace",
+                "SOFTWARE_TOKEN_MFA_CODE": code,
+                "SECRET_HASH": after.provider._secret_hash("grace"),
+            },
+        )
+
+    assert refused(lambda: answer(used)) == "ExpiredCodeException"
+    gaps.clock.advance(60)
+    tokens = answer(gaps.totp_code(secret, gaps.clock.now()))["AuthenticationResult"]
+    seen = after.boto.get_user(AccessToken=tokens["AccessToken"])
+    assert seen["PreferredMfaSetting"] == "SOFTWARE_TOKEN_MFA"
+
+
+def test_a_restart_keeps_codes_for_passwords_and_failures(emulators: Emulators) -> None:
+    """A restart is no way around a code's limits, and loses no code."""
+    before = emulators.start()
+    sign_up(before)
+    public = before.provider._user("grace")
+    before.boto.forgot_password(**public)
+    code = gaps.outbox.last_code("grace")
+    wrong = {"ConfirmationCode": another_code(code), "Password": PASSWORD}
+    for _ in range(5):
+        assert refused(lambda: before.boto.confirm_forgot_password(**public, **wrong)) == (
+            "CodeMismatchException"
+        )
+    after = emulators.restart()
+    right = {"ConfirmationCode": code, "Password": f"{PASSWORD}2"}
+    assert refused(lambda: after.boto.confirm_forgot_password(**public, **right)) == (
+        "LimitExceededException"
+    )
+    gaps.clock.advance(900)
+    after.boto.confirm_forgot_password(**public, **right)
+    assert after.sign_in("grace", f"{PASSWORD}2")
+
+
+def test_a_restart_keeps_the_second_client_secret(emulators: Emulators) -> None:
+    """Made by an administrator with whatever credentials; either secret is right."""
+    before = emulators.start()
+    own = {"UserPoolId": before.state.pool_id, "ClientId": before.state.client_id}
+    added = before.admin.add_user_pool_client_secret(**own)["ClientSecretDescriptor"]
+    after = emulators.restart()
+    for secret in (after.state.client_secret, added["ClientSecretValue"]):
+        provider = CognitoIdentityProvider(
+            after.boto, client_id=after.state.client_id, client_secret=secret
+        )
+        assert isinstance(provider.authenticate(DEMO_USERNAME, DEMO_PASSWORD), TokenSet)
+
+
+def test_an_older_versions_file_is_read(emulators: Emulators) -> None:
+    """As version 0.1 wrote it: sign-ins go on, codes confirm, and the administrator comes in."""
+    before = emulators.start()
+    sub = sign_up(before)
+    tokens = before.provider.authenticate("grace", PASSWORD)
+    assert isinstance(tokens, TokenSet)
+    before.provider.sign_up("ada", email="ada@example.com", password=PASSWORD)
+    code = gaps.outbox.last_code("ada")
+    emulators.stop()
+
+    stored = json.loads(emulators.file.read_text(encoding="utf-8"))
+    accounts = stored["accounts"]
+    del accounts["client_secrets"]
+    accounts["groups"] = []
+    accounts["users"] = [user for user in accounts["users"] if user["username"] != ADMIN_USERNAME]
+    for user in accounts["users"]:
+        sent = user.pop("record")["codes"].get("sign-up")
+        del user["factors"]
+        user["confirmation_code"] = sent and sent["value"]
+    names = {user["sub"]: user["username"] for user in accounts["users"]}
+    accounts["refresh_tokens"] = {
+        text: [token["client_id"], names[token["sub"]], token["origin_jti"]]
+        for text, token in accounts["refresh_tokens"].items()
+    }
+    accounts["refresh_tokens"]["of-a-deleted-user"] = [before.state.client_id, "nobody", "0"]
+    emulators.file.write_text(json.dumps(stored), encoding="utf-8")
+
+    after = emulators.start()
+    refreshed = exchange(after, tokens.refresh_token)["AccessToken"]
+    assert after.verify(refreshed).sub == sub
+    assert (
+        unverified_claims(refreshed)["origin_jti"]
+        == (unverified_claims(tokens.access_token)["origin_jti"])
+    )
+    assert refused(lambda: exchange(after, "of-a-deleted-user")) == "NotAuthorizedException"
+    after.provider.confirm_sign_up("ada", code)
+    assert after.sign_in("ada", PASSWORD)
+    verified = after.verify(after.sign_in(ADMIN_USERNAME, ADMIN_PASSWORD))
+    assert list(verified.groups) == [ADMIN_GROUP]
+
+
+def test_the_pool_hides_its_users(emulators: Emulators) -> None:
+    """An unknown name is a wrong password, and a password forgotten is pretended to be sent."""
+    emulator = emulators.start()
+    with pytest.raises(BadCredentials):
+        emulator.sign_in("nobody", PASSWORD)
+    answer = emulator.boto.forgot_password(**emulator.provider._user("nobody"))
+    assert answer["CodeDeliveryDetails"]["Destination"]
+    assert not gaps.outbox.sent
 
 
 def test_the_file_is_the_owners_alone(emulators: Emulators) -> None:
@@ -537,7 +727,8 @@ def test_flask_run_is_all_it_takes(command_line: CommandLine) -> None:
     port = free_port()
     first = command_line.serve(port)
     emulator = command_line.state()
-    for told in (f"http://127.0.0.1:{port}", emulator.url, emulator.pool_id, DEMO_PASSWORD):
+    passwords = (DEMO_PASSWORD, ADMIN_PASSWORD)
+    for told in (f"http://127.0.0.1:{port}", emulator.url, emulator.pool_id, *passwords):
         assert told in first.output
     token = log_in(port)
     assert randoms(port, token) == (200, [])
