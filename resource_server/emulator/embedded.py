@@ -104,7 +104,7 @@ def _start(state: EmulatorState, file: Path) -> None:
         ) from error
     gaps.outbox.listeners.append(
         lambda sent: click.echo(
-            f" Code for {sent.username}, as e-mailed to {sent.destination}: {sent.code}"
+            f" Code for {sent.username}, as {sent.way} to {sent.destination}: {sent.code}"
         )
     )
     server.EmulatorServer(state, file).start()

@@ -441,3 +441,9 @@ def test_an_administrator_answers(cognito: Cognito) -> None:
     sent["SECRET_HASH"] = cognito.hash("grace")
     assert respond(**call, ChallengeResponses=sent)["AuthenticationResult"]
     assert refusal(lambda: respond(**call, ChallengeResponses=sent)) == SPENT
+
+
+def test_how_a_code_is_sent() -> None:
+    """The terminal of `flask run` tells it."""
+    sent = [gaps.SentCode("pool", "grace", to, "1") for to in ("+*******3456", "g***@e***")]
+    assert [code.way for code in sent] == ["texted", "e-mailed"]

@@ -17,6 +17,11 @@ class SentCode:
     destination: str
     code: str = field(repr=False)
 
+    @property
+    def way(self) -> str:
+        """How it would have been sent."""
+        return "texted" if self.destination.startswith("+") else "e-mailed"
+
 
 class Outbox:
     """Codes that were sent, newest last, and who wants to hear of them."""
