@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from resource_server.emulator import gaps
 from resource_server.tokens.parsing import base64url_decode
-from tests.conftest import PASSWORD, MockCognito
+from tests.conftest import PASSWORD, REGION, MockCognito
 
 NEW_PASSWORD = "An0ther-passw0rd!"
 EMAIL = "grace@example.com"
@@ -44,7 +46,11 @@ class Cognito:
     """The test pool with its client (which has a secret), and grace, who can sign in."""
 
     def __init__(self, mock: MockCognito) -> None:
-        self.boto, self.pool_id = mock.client, mock.pool_id
+        # botocore takes a user's own limit for throttling, and would sleep and try again.
+        once = Config(retries={"total_max_attempts": 1})
+        client: Any = boto3.client("cognito-idp", region_name=REGION, config=once)
+        self.boto = client
+        self.pool_id = mock.pool_id
         self.client_id, self.secret = mock.client_id, mock.client_secret
         self.configure()
         self.boto.admin_create_user(
@@ -156,8 +162,9 @@ def totp(secret: str, later: float = 0) -> str:
 
 @pytest.fixture
 def cognito(mock_cognito_client: MockCognito) -> Iterator[Cognito]:
-    """The test pool and grace; time stands still in the middle of a step, unless it is moved."""
+    """The test pool and grace; the time is in the middle of a TOTP step."""
     gaps.clock.reset()
     gaps.clock.advance(15 - time.time() % 30)
-    yield Cognito(mock_cognito_client)
-    gaps.clock.reset()
+    made = Cognito(mock_cognito_client)
+    yield made
+    made.boto.close()
