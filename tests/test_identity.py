@@ -23,8 +23,10 @@ from botocore.stub import Stubber
 from resource_server.emulator import gaps
 from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
 from resource_server.identity.errors import (
+    AccountGone,
     BadCode,
     BadCredentials,
+    BadRefreshToken,
     ExpiredCode,
     IdentityError,
     IdentityUnavailable,
@@ -33,17 +35,20 @@ from resource_server.identity.errors import (
     PasswordRejected,
     PasswordResetRequired,
     SessionEnded,
+    SignInExpired,
     TooManyRequests,
     UsernameTaken,
+    WrongPassword,
 )
 from resource_server.identity.provider import Challenge, SignUp, TokenSet
 from tests.conftest import REGION, MockCognito, SignedUpUser
 
 CLIENT_ID = "1example23456789"
-CLIENT_SECRET = "s3cret-of-the-client"
+CLIENT_SECRET = "s3cret-of-the-client-app-1"
 USERNAME, EMAIL = "grace", "grace@example.com"
 PASSWORD, CODE, TOKEN = "Secr3t-passw0rd!", "314159", "secret.access.token"
-SECRETS = (PASSWORD, CODE, TOKEN, CLIENT_SECRET)
+NEW_PASSWORD, REFRESH, SESSION = "N3w-secr3t-passw0rd!", "secret-refresh-token", "a-session-" * 3
+SECRETS = (PASSWORD, NEW_PASSWORD, CODE, TOKEN, REFRESH, SESSION, CLIENT_SECRET)
 
 CALLS: dict[str, Callable[[CognitoIdentityProvider], object]] = {
     "SignUp": lambda provider: provider.sign_up(USERNAME, email=EMAIL, password=PASSWORD),
@@ -51,6 +56,22 @@ CALLS: dict[str, Callable[[CognitoIdentityProvider], object]] = {
     "ResendConfirmationCode": lambda provider: provider.resend_confirmation_code(USERNAME),
     "InitiateAuth": lambda provider: provider.authenticate(USERNAME, PASSWORD),
     "GlobalSignOut": lambda provider: provider.sign_out(TOKEN),
+    "RespondToAuthChallenge": lambda provider: provider.answer_challenge(
+        USERNAME, "SMS_MFA", SESSION, {"SMS_MFA_CODE": CODE}
+    ),
+    "GetTokensFromRefreshToken": lambda provider: provider.refresh(REFRESH),
+    "RevokeToken": lambda provider: provider.revoke(REFRESH),
+    "ForgotPassword": lambda provider: provider.forgot_password(USERNAME),
+    "ConfirmForgotPassword": lambda provider: provider.reset_password(USERNAME, CODE, PASSWORD),
+    "ChangePassword": lambda provider: provider.change_password(
+        TOKEN, previous=PASSWORD, password=NEW_PASSWORD
+    ),
+    "GetUser": lambda provider: provider.profile(TOKEN),
+    "UpdateUserAttributes": lambda provider: provider.rename(TOKEN, "Grace Hopper"),
+    "DeleteUser": lambda provider: provider.delete_user(TOKEN),
+    "AssociateSoftwareToken": lambda provider: provider.begin_totp(TOKEN),
+    "VerifySoftwareToken": lambda provider: provider.confirm_totp(TOKEN, CODE),
+    "SetUserMFAPreference": lambda provider: provider.use_totp(TOKEN, enabled=True),
 }
 METHODS = {
     "SignUp": "sign_up",
@@ -58,6 +79,18 @@ METHODS = {
     "ResendConfirmationCode": "resend_confirmation_code",
     "InitiateAuth": "initiate_auth",
     "GlobalSignOut": "global_sign_out",
+    "RespondToAuthChallenge": "respond_to_auth_challenge",
+    "GetTokensFromRefreshToken": "get_tokens_from_refresh_token",
+    "RevokeToken": "revoke_token",
+    "ForgotPassword": "forgot_password",
+    "ConfirmForgotPassword": "confirm_forgot_password",
+    "ChangePassword": "change_password",
+    "GetUser": "get_user",
+    "UpdateUserAttributes": "update_user_attributes",
+    "DeleteUser": "delete_user",
+    "AssociateSoftwareToken": "associate_software_token",
+    "VerifySoftwareToken": "verify_software_token",
+    "SetUserMFAPreference": "set_user_mfa_preference",
 }
 ANSWERS: dict[str, dict[str, Any]] = {
     "SignUp": {"UserConfirmed": False, "UserSub": "0f3c"},
@@ -74,6 +107,27 @@ ANSWERS: dict[str, dict[str, Any]] = {
         },
     },
     "GlobalSignOut": {},
+    "RevokeToken": {},
+    "ForgotPassword": {},
+    "ConfirmForgotPassword": {},
+    "ChangePassword": {},
+    "GetUser": {
+        "Username": USERNAME,
+        "UserAttributes": [
+            {"Name": "sub", "Value": "0f3c"},
+            {"Name": "email", "Value": EMAIL},
+            {"Name": "name", "Value": "Grace Hopper"},
+        ],
+    },
+    "UpdateUserAttributes": {},
+    "DeleteUser": {},
+    "AssociateSoftwareToken": {"SecretCode": "GEZDGNBVGY3TQOJQ"},
+    "VerifySoftwareToken": {"Status": "SUCCESS"},
+    "SetUserMFAPreference": {},
+}
+ANSWERS["RespondToAuthChallenge"] = ANSWERS["InitiateAuth"]
+ANSWERS["GetTokensFromRefreshToken"] = {
+    "AuthenticationResult": ANSWERS["InitiateAuth"]["AuthenticationResult"]
 }
 PARAMETERS: dict[str, dict[str, Any]] = {
     "SignUp": {
@@ -90,6 +144,38 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "AuthParameters": {"USERNAME": USERNAME, "PASSWORD": PASSWORD},
     },
     "GlobalSignOut": {"AccessToken": TOKEN},
+    "RespondToAuthChallenge": {
+        "ClientId": CLIENT_ID,
+        "ChallengeName": "SMS_MFA",
+        "Session": SESSION,
+        "ChallengeResponses": {"USERNAME": USERNAME, "SMS_MFA_CODE": CODE},
+    },
+    "GetTokensFromRefreshToken": {"ClientId": CLIENT_ID, "RefreshToken": REFRESH},
+    "RevokeToken": {"ClientId": CLIENT_ID, "Token": REFRESH},
+    "ForgotPassword": {"ClientId": CLIENT_ID, "Username": USERNAME},
+    "ConfirmForgotPassword": {
+        "ClientId": CLIENT_ID,
+        "Username": USERNAME,
+        "ConfirmationCode": CODE,
+        "Password": PASSWORD,
+    },
+    "ChangePassword": {
+        "AccessToken": TOKEN,
+        "PreviousPassword": PASSWORD,
+        "ProposedPassword": NEW_PASSWORD,
+    },
+    "GetUser": {"AccessToken": TOKEN},
+    "UpdateUserAttributes": {
+        "AccessToken": TOKEN,
+        "UserAttributes": [{"Name": "name", "Value": "Grace Hopper"}],
+    },
+    "DeleteUser": {"AccessToken": TOKEN},
+    "AssociateSoftwareToken": {"AccessToken": TOKEN},
+    "VerifySoftwareToken": {"AccessToken": TOKEN, "UserCode": CODE},
+    "SetUserMFAPreference": {
+        "AccessToken": TOKEN,
+        "SoftwareTokenMfaSettings": {"Enabled": True, "PreferredMfa": True},
+    },
 }
 OPERATIONS = list(CALLS)
 
@@ -158,7 +244,14 @@ def test_a_client_with_a_secret_adds_the_hash(
             **expected["AuthParameters"],
             "SECRET_HASH": secret_hash(USERNAME),
         }
-    elif operation != "GlobalSignOut":
+    elif operation == "RespondToAuthChallenge":
+        expected["ChallengeResponses"] = {
+            **expected["ChallengeResponses"],
+            "SECRET_HASH": secret_hash(USERNAME),
+        }
+    elif operation in {"GetTokensFromRefreshToken", "RevokeToken"}:
+        expected["ClientSecret"] = CLIENT_SECRET  # no name is needed
+    elif "AccessToken" not in expected:
         expected["SecretHash"] = secret_hash(USERNAME)
     stub.add_response(METHODS[operation], ANSWERS[operation], expected)
     CALLS[operation](secret_provider)
@@ -167,8 +260,8 @@ def test_a_client_with_a_secret_adds_the_hash(
 @pytest.mark.parametrize(
     ("username", "expected"),
     [
-        ("grace", "6xO6DIYDf77sFuhi5F1sWfllCH0q5DKYmK02VnxmOq0="),
-        ("grâce", "iAtRLqPEWDOeXsXAnmc1FoVdAbOdWekVSq3jL+C/DsU="),
+        ("grace", "hNuIGff/xs0mSjImWQ5jPiG2q8XroOkh8gb8RHGZ77A="),
+        ("grâce", "PNiqLGsrwKAGJmrbI8MbYk2fJU23rvFPxeDJGV0NKSY="),
     ],
     ids=["ascii", "utf-8"],
 )
@@ -290,6 +383,99 @@ def test_a_resend_does_not_tell_which_accounts_exist(
     assert provider.resend_confirmation_code(USERNAME) is None  # type: ignore[func-returns-value]
 
 
+# Refreshing
+
+
+def test_a_refresh_without_rotation_gives_the_old_token_back(
+    provider: CognitoIdentityProvider, stub: Stubber
+) -> None:
+    """Cognito leaves it out then; the client need not know."""
+    result = {"AccessToken": TOKEN, "ExpiresIn": 300, "TokenType": "Bearer"}
+    stub.add_response("get_tokens_from_refresh_token", {"AuthenticationResult": result})
+    assert provider.refresh("the-old-one").refresh_token == "the-old-one"
+
+
+def test_a_refresh_with_rotation_gives_the_new_one(
+    provider: CognitoIdentityProvider, stub: Stubber
+) -> None:
+    """T18: the old one is of no use any more."""
+    stub.add_response("get_tokens_from_refresh_token", ANSWERS["GetTokensFromRefreshToken"])
+    assert provider.refresh("the-old-one").refresh_token == REFRESH
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"service_error_code": "UnknownOperationException", "http_status_code": 400},
+        {"service_error_code": "NotImplemented", "http_status_code": 501},
+        {"service_error_code": "404", "http_status_code": 404},
+    ],
+    ids=["AWS's code", "501", "404"],
+)
+def test_a_server_without_the_operation_is_asked_the_old_way(
+    secret_provider: CognitoIdentityProvider, stub: Stubber, missing: dict[str, Any]
+) -> None:
+    """REFRESH_TOKEN_AUTH, with the hash of the name that was sent: the real one (T17)."""
+    stub.add_client_error("get_tokens_from_refresh_token", **missing)
+    parameters = {"REFRESH_TOKEN": REFRESH, "SECRET_HASH": secret_hash("0f3c")}
+    stub.add_response(
+        "initiate_auth",
+        ANSWERS["InitiateAuth"],
+        {
+            "ClientId": CLIENT_ID,
+            "AuthFlow": "REFRESH_TOKEN_AUTH",
+            "AuthParameters": parameters,
+        },
+    )
+    assert secret_provider.refresh(REFRESH, username="0f3c").access_token == TOKEN
+
+
+def test_the_old_way_with_a_secret_needs_a_name(
+    secret_provider: CognitoIdentityProvider, stub: Stubber
+) -> None:
+    """Without one no hash can be made; the request lacks something, the token is not bad."""
+    stub.add_client_error("get_tokens_from_refresh_token", "UnknownOperationException")
+    with pytest.raises(InvalidRequest):
+        secret_provider.refresh(REFRESH)
+
+
+@pytest.mark.parametrize(
+    "message", ["Refresh Token has been revoked", "Unable to verify secret hash for client x"]
+)
+def test_the_old_way_refused(
+    secret_provider: CognitoIdentityProvider, stub: Stubber, message: str
+) -> None:
+    """A revoked token, or an alias for a name: the client signs in anew."""
+    stub.add_client_error("get_tokens_from_refresh_token", "UnknownOperationException")
+    stub.add_client_error("initiate_auth", "NotAuthorizedException", message)
+    with pytest.raises(BadRefreshToken):
+        secret_provider.refresh(REFRESH, username="grace@example.com")
+
+
+def test_a_challenge_in_answer_to_a_refresh_makes_no_sense(
+    provider: CognitoIdentityProvider, stub: Stubber
+) -> None:
+    """There is nothing a client could do with it."""
+    stub.add_client_error("get_tokens_from_refresh_token", "UnknownOperationException")
+    stub.add_response("initiate_auth", {"ChallengeName": "SMS_MFA", "Session": SESSION})
+    with pytest.raises(IdentityUnavailable):
+        provider.refresh(REFRESH)
+
+
+def test_an_answer_speaks_for_nobody_else(
+    secret_provider: CognitoIdentityProvider, stub: Stubber
+) -> None:
+    """USERNAME and SECRET_HASH are ours, whatever is among the responses."""
+    sent = {"SMS_MFA_CODE": CODE, "USERNAME": USERNAME, "SECRET_HASH": secret_hash(USERNAME)}
+    stub.add_response(
+        "respond_to_auth_challenge",
+        ANSWERS["RespondToAuthChallenge"],
+        PARAMETERS["RespondToAuthChallenge"] | {"ChallengeResponses": sent},
+    )
+    forged = {"SMS_MFA_CODE": CODE, "USERNAME": "ada", "SECRET_HASH": "x"}
+    secret_provider.answer_challenge(USERNAME, "SMS_MFA", SESSION, forged)
+
+
 # One row an error
 
 
@@ -319,6 +505,11 @@ _NO_SUCH_USER = "Username/client id combination not found."
 _POLICY = "Password did not conform with policy: Password not long enough"
 _WRONG_CODE = "Invalid verification code provided, please try again."
 _OLD_CODE = "Invalid code provided, please request a code again."
+_SPENT = "Invalid session for the user, session can only be used once."
+_REVOKED = "Refresh Token has been revoked"
+_REVOKED_ACCESS = "Access Token has been revoked"
+_READ_ONLY = "A client attempted to write unauthorized attribute"
+_AWAY = IdentityUnavailable
 _PRE_SIGN_UP = "PreSignUp failed with error not from this domain."
 _PRE_TOKEN = "PreTokenGeneration failed with error SCOPES_BY_GROUP is not JSON."
 
@@ -359,6 +550,43 @@ ROWS = [
     Row("GlobalSignOut", "UserNotFoundException", "User does not exist.", SessionEnded),
     Row("GlobalSignOut", "UserNotConfirmedException", "User is not confirmed.", SessionEnded),
     Row("GlobalSignOut", "PasswordResetRequiredException", "reset", SessionEnded),
+    Row("RespondToAuthChallenge", "NotAuthorizedException", _SPENT, SignInExpired),  # T20
+    Row("RespondToAuthChallenge", "NotAuthorizedException", _TOO_OFTEN, TooManyRequests),
+    Row("RespondToAuthChallenge", "NotAuthorizedException", _HASH, IdentityUnavailable),
+    Row("RespondToAuthChallenge", "CodeMismatchException", _WRONG_CODE, BadCode),
+    Row("RespondToAuthChallenge", "ExpiredCodeException", _OLD_CODE, ExpiredCode),
+    Row("RespondToAuthChallenge", "InvalidPasswordException", _POLICY, PasswordRejected),
+    Row("RespondToAuthChallenge", "PasswordHistoryPolicyViolationException", "", PasswordRejected),
+    Row("RespondToAuthChallenge", "InvalidParameterException", "missing", InvalidRequest),
+    Row("GetTokensFromRefreshToken", "NotAuthorizedException", _REVOKED, BadRefreshToken),
+    Row("GetTokensFromRefreshToken", "NotAuthorizedException", "User is disabled", BadRefreshToken),
+    Row("GetTokensFromRefreshToken", "RefreshTokenReuseException", "reused", BadRefreshToken),
+    Row("GetTokensFromRefreshToken", "UserNotFoundException", _NO_SUCH_USER, BadRefreshToken),
+    Row("GetTokensFromRefreshToken", "UserLambdaValidationException", _PRE_TOKEN, _AWAY),
+    Row("RevokeToken", "UnsupportedTokenTypeException", "not a refresh token", BadRefreshToken),
+    Row("RevokeToken", "UnauthorizedException", "another client's", BadRefreshToken),
+    Row("RevokeToken", "UnsupportedOperationException", "revocation is off", IdentityUnavailable),
+    Row("ConfirmForgotPassword", "CodeMismatchException", _WRONG_CODE, BadCode),
+    Row("ConfirmForgotPassword", "ExpiredCodeException", _OLD_CODE, ExpiredCode),
+    Row("ConfirmForgotPassword", "InvalidPasswordException", _POLICY, PasswordRejected),
+    Row("ConfirmForgotPassword", "UserNotFoundException", _NO_SUCH_USER, BadCode),
+    Row("ConfirmForgotPassword", "NotAuthorizedException", "User is disabled.", BadCode),
+    Row("ConfirmForgotPassword", "NotAuthorizedException", _HASH, IdentityUnavailable),
+    Row("ConfirmForgotPassword", "TooManyFailedAttemptsException", "often", TooManyRequests),
+    Row("ChangePassword", "NotAuthorizedException", _WRONG_PASSWORD, WrongPassword),
+    Row("ChangePassword", "NotAuthorizedException", _REVOKED_ACCESS, SessionEnded),
+    Row("ChangePassword", "NotAuthorizedException", _TOO_OFTEN, TooManyRequests),
+    Row("ChangePassword", "InvalidPasswordException", _POLICY, PasswordRejected),
+    Row("GetUser", "NotAuthorizedException", _REVOKED_ACCESS, SessionEnded),
+    Row("UpdateUserAttributes", "NotAuthorizedException", _NO_SCOPE, SessionEnded),
+    Row("UpdateUserAttributes", "NotAuthorizedException", _READ_ONLY, IdentityUnavailable),
+    Row("UpdateUserAttributes", "InvalidParameterException", "too long", InvalidRequest),
+    Row("DeleteUser", "NotAuthorizedException", _REVOKED_ACCESS, SessionEnded),
+    Row("DeleteUser", "UserNotFoundException", "User does not exist.", AccountGone),
+    Row("VerifySoftwareToken", "EnableSoftwareTokenMFAException", "Code mismatch", BadCode),
+    Row("VerifySoftwareToken", "CodeMismatchException", "Code mismatch", BadCode),
+    Row("VerifySoftwareToken", "NotAuthorizedException", _REVOKED_ACCESS, SessionEnded),
+    Row("SetUserMFAPreference", "InvalidParameterException", "not verified", InvalidRequest),
     *[
         Row(operation, code, message, expected)
         for operation in OPERATIONS
@@ -394,6 +622,26 @@ DOCUMENTED: dict[str, set[type[IdentityError]]] = {
     "ResendConfirmationCode": _ANY,
     "InitiateAuth": {BadCredentials, NotConfirmed, PasswordResetRequired} | _ANY,
     "GlobalSignOut": {SessionEnded} | _ANY,
+    "RespondToAuthChallenge": {
+        *{BadCode, ExpiredCode, PasswordRejected, InvalidRequest, SignInExpired},
+        *{NotConfirmed, PasswordResetRequired, UsernameTaken},
+        *_ANY,
+    },
+    "GetTokensFromRefreshToken": {BadRefreshToken} | _ANY,
+    "RevokeToken": {BadRefreshToken} | _ANY,
+    "ForgotPassword": _ANY,
+    "ConfirmForgotPassword": {BadCode, ExpiredCode, PasswordRejected} | _ANY,
+    "ChangePassword": {WrongPassword, PasswordRejected, SessionEnded} | _ANY,
+    "GetUser": {SessionEnded} | _ANY,
+    # Codes belong to changes of an address, which nobody makes here.
+    "UpdateUserAttributes": {
+        *{SessionEnded, InvalidRequest, UsernameTaken, BadCode, ExpiredCode},
+        *_ANY,
+    },
+    "DeleteUser": {SessionEnded, AccountGone} | _ANY,
+    "AssociateSoftwareToken": {SessionEnded} | _ANY,
+    "VerifySoftwareToken": {SessionEnded, BadCode} | _ANY,
+    "SetUserMFAPreference": {SessionEnded, InvalidRequest} | _ANY,
 }
 
 
@@ -841,8 +1089,12 @@ def test_a_temporary_password_is_a_challenge(
     assert challenge.session
 
 
-@pytest.mark.parametrize("operation", [name for name in OPERATIONS if name != "GlobalSignOut"])
-@pytest.mark.parametrize("secret", [None, "wrong"], ids=["no secret", "wrong secret"])
+# Operations that an access token opens send no secret, and a session is looked at before it.
+@pytest.mark.parametrize(
+    "operation",
+    [name for name in OPERATIONS if "Username" in PARAMETERS[name] or name[-4:] == "Auth"],
+)
+@pytest.mark.parametrize("secret", [None, "wrong" * 6], ids=["no secret", "wrong secret"])
 def test_a_wrong_client_secret_is_no_users_fault(
     mock_cognito_client: MockCognito, operation: str, secret: str | None
 ) -> None:

@@ -356,7 +356,6 @@ class CognitoIdentityProvider:
         )
         if answer.get("Status") != "SUCCESS":
             raise BadCode
-        self.use_totp(access_token, enabled=True)
 
     def use_totp(self, access_token: str, *, enabled: bool) -> None:
         """See IdentityProvider."""

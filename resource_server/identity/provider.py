@@ -144,7 +144,7 @@ class IdentityProvider(Protocol):
         """
 
     def confirm_totp(self, access_token: str, code: str, *, device_name: str | None = None) -> None:
-        """Prove with a first code that the app has the secret; from then on sign-ins ask for one.
+        """Prove with a first code that the app has the secret; `use_totp` may follow.
 
         Raises BadCode, SessionEnded.
         """

@@ -273,6 +273,7 @@ def confirm_totp(first: TotpIn) -> ResponseReturnValue:
     services().identity.confirm_totp(
         presented_token(), first.confirmation_code, device_name=first.device_name
     )
+    services().identity.use_totp(presented_token(), enabled=True)
     return {"message": "Authenticator app enabled"}
 
 
