@@ -1,9 +1,7 @@
 """The pool's keys: which serve, when they are downloaded, and what happens when they cannot be."""
 
-import base64
 import contextlib
 import itertools
-import json
 import os
 import queue
 import select
@@ -11,7 +9,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -22,29 +19,22 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc.jwk import ECKey, OctKey
 
 from resource_server.emulator.keys import PoolKeys
-from resource_server.testing.pool import CognitoPool
 from resource_server.tokens import (
-    CognitoVerifier,
     KeySet,
     KeyStore,
     KeysUnavailable,
+    TrustedPool,
     errors,
     fetch_jwks,
 )
+from tests.tokens.doubles import URI, Forge, JwksServer, document, encoded, published, rs256
 
-URI = "https://keys.example/jwks.json"
 MEBIBYTE = 1024 * 1024
-
-
-def document(*members: Any) -> bytes:
-    """Write a JWKS."""
-    return json.dumps({"keys": members}).encode()
 
 
 def encoded_number(number: int) -> str:
     """Write a number as a JWK does (RFC 7518 section 2)."""
-    data = number.to_bytes((number.bit_length() + 7) // 8)
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return encoded(number.to_bytes((number.bit_length() + 7) // 8))
 
 
 def rsa_jwk(bits: int) -> dict[str, Any]:
@@ -58,17 +48,6 @@ def without(member: str, jwk: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in jwk.items() if name != member}
 
 
-def kid_of(keys: PoolKeys) -> str:
-    """Return the id of the key that signs access tokens."""
-    return str(keys.access.kid)
-
-
-@pytest.fixture(scope="session")
-def new_keys() -> PoolKeys:
-    """Keys to which a pool rotates."""
-    return PoolKeys.generate()
-
-
 @pytest.fixture(scope="session")
 def jwk(pool_keys: PoolKeys) -> dict[str, Any]:
     """One good public key."""
@@ -76,15 +55,15 @@ def jwk(pool_keys: PoolKeys) -> dict[str, Any]:
 
 
 @pytest.fixture
-def kid(pool_keys: PoolKeys) -> str:
+def kid(forge: Forge) -> str:
     """The id of a key that the pool publishes at first."""
-    return kid_of(pool_keys)
+    return forge.kid
 
 
 @pytest.fixture
-def new_kid(new_keys: PoolKeys) -> str:
+def new_kid(other_keys: PoolKeys) -> str:
     """The id of a key that it publishes later."""
-    return kid_of(new_keys)
+    return str(other_keys.access.kid)
 
 
 # Which keys serve
@@ -184,6 +163,7 @@ def test_a_key_that_may_not_serve_is_passed_over(
         pytest.param(lambda k: k, id="as-cognito-publishes-it"),
         pytest.param(lambda k: without("use", k), id="no-use"),
         pytest.param(lambda k: without("alg", k), id="no-alg"),
+        pytest.param(lambda k: without("alg", without("use", k)), id="neither"),
         pytest.param(lambda k: k | {"key_ops": ["verify"]}, id="key_ops-verify"),
         pytest.param(lambda k: k | {"key_ops": ["sign", "verify"]}, id="key_ops-both"),
         pytest.param(lambda k: k | {"x5c": ["x"], "x5t": 7, "invented": {}}, id="other-members"),
@@ -202,7 +182,7 @@ def test_a_key_that_may_serve_is_found_by_its_id(
 
 def test_both_keys_of_a_pool_are_read(pool_keys: PoolKeys) -> None:
     """A pool has one key pair for access tokens and one for ID tokens."""
-    keys = KeySet.parse(json.dumps(pool_keys.jwks()).encode()).keys
+    keys = KeySet.parse(published(pool_keys)).keys
     assert set(keys) == {pool_keys.access.kid, pool_keys.id.kid}
 
 
@@ -237,9 +217,9 @@ def test_what_is_no_set_is_a_value_error(body: bytes) -> None:
         KeySet.parse(body)
 
 
-def test_two_keys_under_one_id_are_no_set(jwk: dict[str, Any], new_keys: PoolKeys) -> None:
+def test_two_keys_under_one_id_are_no_set(jwk: dict[str, Any], other_keys: PoolKeys) -> None:
     """Nobody can tell which of them is meant; the same key twice is just that key."""
-    other = new_keys.access.as_dict(private=False) | {"kid": jwk["kid"]}
+    other = other_keys.access.as_dict(private=False) | {"kid": jwk["kid"]}
     with pytest.raises(ValueError, match="two keys with one id"):
         KeySet.parse(document(jwk, other))
     assert list(KeySet.parse(document(jwk, jwk)).keys) == [jwk["kid"]]
@@ -248,72 +228,16 @@ def test_two_keys_under_one_id_are_no_set(jwk: dict[str, Any], new_keys: PoolKey
 # When they are downloaded
 
 
-@dataclass
-class Server:
-    """A JWKS server, the time, and a hand on each answer."""
-
-    body: bytes | BaseException
-    seconds: float = 0
-    gate: threading.Event | None = None
-    """While it is not set, an answer that was asked for does not arrive."""
-    uris: list[str] = field(default_factory=list)
-    _threads: "queue.Queue[threading.Thread]" = field(default_factory=queue.Queue)
-
-    def fetch(self, uri: str, _timeout: float) -> bytes:
-        """Answer what it was when asked, as soon as the gate is open."""
-        self.uris.append(uri)
-        body, gate = self.body, self.gate
-        self._threads.put(threading.current_thread())
-        if gate is not None:
-            assert gate.wait(20)
-        if isinstance(body, BaseException):
-            raise body
-        return body
-
-    @property
-    def fetches(self) -> int:
-        """How often it was asked."""
-        return len(self.uris)
-
-    def finish(self) -> None:
-        """Wait until one more download that was begun is over, whatever came of it."""
-        thread = self._threads.get(timeout=10)
-        thread.join(10)
-        assert not thread.is_alive()
-
-    def hold(self) -> threading.Event:
-        """Let no answer arrive until the event is set."""
-        self.gate = threading.Event()
-        return self.gate
-
-    def store(self, **options: Any) -> KeyStore:
-        """Make a key store that asks here, and has the time from here."""
-        return KeyStore(URI, fetch=self.fetch, clock=lambda: self.seconds, **options)
-
-    def warm_store(self, kid: str, **options: Any) -> KeyStore:
-        """Make one that has its keys."""
-        store = self.store(**options)
-        store.find(kid)
-        self.finish()
-        return store
-
-
 @pytest.fixture
-def good(pool_keys: PoolKeys) -> bytes:
+def good(forge: Forge) -> bytes:
     """What the pool publishes at first."""
-    return json.dumps(pool_keys.jwks()).encode()
+    return published(forge.keys)
 
 
 @pytest.fixture
-def rotated(new_keys: PoolKeys) -> bytes:
+def rotated(other_keys: PoolKeys) -> bytes:
     """What it publishes later: other keys alone."""
-    return json.dumps(new_keys.jwks()).encode()
-
-
-@pytest.fixture
-def server(good: bytes) -> Server:
-    """A server that works."""
-    return Server(good)
+    return published(other_keys)
 
 
 def unavailable(store: KeyStore, kid: str) -> KeysUnavailable:
@@ -330,13 +254,33 @@ def unknown(store: KeyStore, kid: str = "unknown") -> None:
         store.find(kid)
 
 
-def test_making_a_store_asks_nobody(server: Server) -> None:
+def at_once(count: int, ask: Callable[[int], object], gate: threading.Event) -> list[object]:
+    """Ask in so many threads, open the gate when all of them have begun, and list what they got."""
+    asking = threading.Barrier(count + 1)
+    answers: list[object] = []
+
+    def run(index: int) -> None:
+        asking.wait(10)
+        answers.append(ask(index))
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(count)]
+    for thread in threads:
+        thread.start()
+    asking.wait(10)
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert len(answers) == count
+    return answers
+
+
+def test_making_a_store_asks_nobody(server: JwksServer) -> None:
     """A process starts without keys."""
     server.store()
     assert server.fetches == 0
 
 
-def test_keys_are_downloaded_once(server: Server, kid: str, pool_keys: PoolKeys) -> None:
+def test_keys_are_downloaded_once(server: JwksServer, kid: str, pool_keys: PoolKeys) -> None:
     """All that follows within the hour is served from the process."""
     store = server.store()
     first = store.find(kid)
@@ -346,30 +290,15 @@ def test_keys_are_downloaded_once(server: Server, kid: str, pool_keys: PoolKeys)
     assert server.uris == [URI]
 
 
-def test_any_number_of_threads_cause_one_download(server: Server, kid: str) -> None:
+def test_any_number_of_threads_cause_one_download(server: JwksServer, kid: str) -> None:
     """All of them are served by it."""
-    gate = server.hold()
-    store = server.store()
-    asking = threading.Barrier(51)
-    found: list[object] = []
-
-    def ask() -> None:
-        asking.wait(10)
-        found.append(store.find(kid)[1])
-
-    threads = [threading.Thread(target=ask) for _ in range(50)]
-    for thread in threads:
-        thread.start()
-    asking.wait(10)
-    gate.set()
-    for thread in threads:
-        thread.join(10)
-    assert len(found) == 50
+    store, gate = server.store(), server.hold()
+    found = at_once(50, lambda _: store.find(kid)[1], gate)
     assert len(set(map(id, found))) == 1
     assert server.fetches == 1
 
 
-def test_an_unknown_key_causes_one_download_per_cooldown(server: Server, kid: str) -> None:
+def test_an_unknown_key_causes_one_download_per_cooldown(server: JwksServer, kid: str) -> None:
     """However many there are, and good tokens go on all the while."""
     store = server.warm_store(kid)
     for start, fetches in ((100, 2), (130, 3), (1000, 4)):
@@ -380,30 +309,14 @@ def test_an_unknown_key_causes_one_download_per_cooldown(server: Server, kid: st
         assert server.fetches == fetches
 
 
-def test_many_threads_with_unknown_keys_cause_one_download(server: Server, kid: str) -> None:
+def test_many_threads_with_unknown_keys_cause_one_download(server: JwksServer, kid: str) -> None:
     """A flood at once is no more than one."""
     store = server.warm_store(kid)
-    gate = server.hold()
-    asking = threading.Barrier(31)
-    refused: list[str] = []
-
-    def ask(name: str) -> None:
-        asking.wait(10)
-        unknown(store, name)
-        refused.append(name)
-
-    threads = [threading.Thread(target=ask, args=(str(index),)) for index in range(30)]
-    for thread in threads:
-        thread.start()
-    asking.wait(10)
-    gate.set()
-    for thread in threads:
-        thread.join(10)
-    assert len(refused) == 30
+    at_once(30, lambda index: unknown(store, str(index)), server.hold())
     assert server.fetches == 2
 
 
-def test_a_cold_store_asks_once_for_an_unknown_key(server: Server) -> None:
+def test_a_cold_store_asks_once_for_an_unknown_key(server: JwksServer) -> None:
     """The download that was just made is the one that it may cause."""
     store = server.store()
     for server.seconds in (0, 10, 29):
@@ -414,7 +327,7 @@ def test_a_cold_store_asks_once_for_an_unknown_key(server: Server) -> None:
     assert server.fetches == 2
 
 
-def test_the_cooldown_can_be_set(server: Server, kid: str) -> None:
+def test_the_cooldown_can_be_set(server: JwksServer, kid: str) -> None:
     """Its length is the operator's."""
     store = server.warm_store(kid, cooldown=5)
     for server.seconds in (100, 104.9, 105, 109.9, 110):
@@ -422,23 +335,27 @@ def test_the_cooldown_can_be_set(server: Server, kid: str) -> None:
     assert server.fetches == 1 + 3
 
 
+def rotated_token(forge: Forge) -> str:
+    """Write a token that is signed with the key that the pool publishes later."""
+    key = forge.attacker.access
+    return forge.token(forge.header(kid=key.kid), sign=rs256(key))
+
+
 def test_the_first_token_after_a_rotation_works_at_once(
-    server: Server, pool_keys: PoolKeys, new_keys: PoolKeys, rotated: bytes
+    forge: Forge, server: JwksServer, rotated: bytes
 ) -> None:
     """Nobody has to wait for a refresh, and the old keys' tokens stop with the new ones' first."""
-    old, new = CognitoPool(keys=pool_keys), CognitoPool(keys=new_keys)
-    verifier = CognitoVerifier(old.user_pool, client_ids={old.client_id}, keys=server.store())
-    old_token = old.access_token()
-    verifier.verify(old_token)
+    verifier = forge.verifier()
+    verifier.verify(forge.token())
     server.seconds, server.body = 60, rotated
-    assert verifier.verify(new.access_token())
+    assert verifier.verify(rotated_token(forge))
     assert server.fetches == 2
     with pytest.raises(errors.UnknownKey):
-        verifier.verify(old_token)
+        verifier.verify(forge.token())
 
 
 def test_during_the_cooldown_a_new_key_is_unknown_and_works_after_it(
-    server: Server, kid: str, new_kid: str, rotated: bytes
+    server: JwksServer, kid: str, new_kid: str, rotated: bytes
 ) -> None:
     """A flood just before a rotation delays it by the cool-down, not longer."""
     store = server.warm_store(kid)
@@ -451,23 +368,43 @@ def test_during_the_cooldown_a_new_key_is_unknown_and_works_after_it(
 
 
 def test_a_withdrawn_key_stops_with_the_next_refresh(
-    server: Server, kid: str, new_kid: str, rotated: bytes
+    forge: Forge, server: JwksServer, rotated: bytes
 ) -> None:
-    """It serves until its hour is over and the refresh has arrived."""
-    store = server.warm_store(kid)
-    server.body = rotated
-    server.seconds = 3599
-    assert store.find(kid)
+    """It serves until its hour is over and the refresh has arrived; remembered tokens stop, too."""
+    verifier = forge.verifier()
+    verifier.verify(forge.token())
+    server.finish()
+    server.body, server.seconds = rotated, 3599
+    assert verifier.verify(forge.token())
     server.seconds = 3600
     gate = server.hold()
-    assert store.find(kid)
+    assert verifier.verify(forge.token())
     gate.set()
     server.finish()
-    unknown(store, kid)
-    assert store.find(new_kid)
+    with pytest.raises(errors.UnknownKey):
+        verifier.verify(forge.token())
+    assert verifier.verify(rotated_token(forge))
 
 
-def test_past_the_soft_age_requests_go_on_while_one_download_runs(server: Server, kid: str) -> None:
+def test_a_refresh_without_news_costs_no_verification_anew(
+    forge: Forge, server: JwksServer
+) -> None:
+    """The same keys, in any order, keep what was verified with them."""
+    verifier = forge.verifier()
+    verifier.verify(forge.token())
+    server.finish()
+    server.body, server.seconds = document(*reversed(forge.keys.jwks()["keys"])), 3600
+    for _ in range(2):
+        verifier.verify(forge.token())
+        server.finish_all()
+    stats = verifier.stats()
+    assert (stats.verified, stats.cache_hits, server.fetches) == (1, 2, 2)
+    assert stats.keys[forge.pool.pool_id].age == 0
+
+
+def test_past_the_soft_age_requests_go_on_while_one_download_runs(
+    server: JwksServer, kid: str
+) -> None:
     """Nobody waits for it, and it is counted who was served old keys."""
     store = server.warm_store(kid)
     keys, _ = store.find(kid)
@@ -487,6 +424,9 @@ def test_past_the_soft_age_requests_go_on_while_one_download_runs(server: Server
     assert server.fetches == 2
 
 
+ONE, OTHER = (
+    {"kty": "RSA", "kid": "k", "e": "AQAB", "n": encoded_number(2**2047 + odd)} for odd in (1, 3)
+)
 BAD_ANSWERS: dict[str, bytes | BaseException] = {
     "connection-refused": requests.ConnectionError("down"),
     "timeout": requests.Timeout("slow"),
@@ -498,13 +438,14 @@ BAD_ANSWERS: dict[str, bytes | BaseException] = {
     "html": b"<html>",
     "empty-set": b'{"keys":[]}',
     "empty-object": b"{}",
-    "private-key-alone": b'{"keys":[{"kty":"RSA","kid":"k","d":"AQ","n":"AQ","e":"AQAB"}]}',
+    "private-key-alone": document(ONE | {"d": "AQ"}),
+    "two-keys-under-one-id": document(ONE, OTHER),
 }
 
 
 @pytest.mark.parametrize("answer", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
 def test_a_failed_refresh_keeps_the_keys(
-    server: Server, kid: str, answer: bytes | BaseException
+    server: JwksServer, kid: str, answer: bytes | BaseException
 ) -> None:
     """The good set stays, the failure is counted, and a later refresh works."""
     store = server.warm_store(kid)
@@ -521,7 +462,7 @@ def test_a_failed_refresh_keeps_the_keys(
     assert store.stats().age == 0
 
 
-def test_a_failed_search_for_an_unknown_key_keeps_the_keys(server: Server, kid: str) -> None:
+def test_a_failed_search_for_an_unknown_key_keeps_the_keys(server: JwksServer, kid: str) -> None:
     """An attacker and an outage together harm no good token."""
     store = server.warm_store(kid)
     server.seconds, server.body = 100, requests.ConnectionError("down")
@@ -530,7 +471,7 @@ def test_a_failed_search_for_an_unknown_key_keeps_the_keys(server: Server, kid: 
     assert server.fetches == 2
 
 
-def test_refreshes_that_fail_back_off(server: Server, kid: str) -> None:
+def test_refreshes_that_fail_back_off(server: JwksServer, kid: str) -> None:
     """They are tried again after 1, 2, 4 … 30 s, whoever asks in between."""
     store = server.warm_store(kid)
     server.body, server.seconds = requests.ConnectionError("down"), 3600
@@ -545,7 +486,7 @@ def test_refreshes_that_fail_back_off(server: Server, kid: str) -> None:
     assert waits == [1, 2, 4, 8, 16, 30, 30]
 
 
-def test_past_the_hard_age_there_are_no_keys(server: Server, kid: str) -> None:
+def test_past_the_hard_age_there_are_no_keys(server: JwksServer, kid: str) -> None:
     """A day without a download and nobody can tell what the pool still publishes."""
     store = server.warm_store(kid)
     good, server.body = server.body, requests.ConnectionError("down")
@@ -561,19 +502,17 @@ def test_past_the_hard_age_there_are_no_keys(server: Server, kid: str) -> None:
 
 
 def test_past_the_hard_age_a_verifier_answers_unavailable_for_remembered_tokens(
-    server: Server, pool_keys: PoolKeys
+    forge: Forge, server: JwksServer
 ) -> None:
     """A cache does not outlive the keys: such a token is not refused, nobody can tell."""
-    pool = CognitoPool(keys=pool_keys)
-    verifier = CognitoVerifier(pool.user_pool, client_ids={pool.client_id}, keys=server.store())
-    token = pool.access_token()
-    verifier.verify(token)
+    verifier = forge.verifier()
+    verifier.verify(forge.token())
     server.body, server.seconds = requests.ConnectionError("down"), 86_400
     with pytest.raises(KeysUnavailable):
-        verifier.verify(token)
+        verifier.verify(forge.token())
 
 
-def test_the_ages_can_be_set(server: Server, kid: str) -> None:
+def test_the_ages_can_be_set(server: JwksServer, kid: str) -> None:
     """Soft and hard age are the operator's."""
     store = server.warm_store(kid, refresh=10, max_age=20)
     server.body = requests.ConnectionError("down")
@@ -588,7 +527,7 @@ def test_the_ages_can_be_set(server: Server, kid: str) -> None:
 
 @pytest.mark.parametrize("answer", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
 def test_a_cold_store_that_fails_says_when_to_come_back(
-    server: Server, kid: str, answer: bytes | BaseException
+    server: JwksServer, kid: str, answer: bytes | BaseException
 ) -> None:
     """Nothing is fetched before then, whoever asks; at that time it recovers."""
     good, server.body = server.body, answer
@@ -606,7 +545,7 @@ def test_a_cold_store_that_fails_says_when_to_come_back(
     assert (store.stats().downloads, store.stats().failed_downloads) == (1, 5)
 
 
-def test_a_cold_store_tries_every_second(server: Server, kid: str) -> None:
+def test_a_cold_store_tries_every_second(server: JwksServer, kid: str) -> None:
     """As docs/tokens.md says: without keys nothing works, so it does not wait longer each time."""
     server.body = requests.ConnectionError("down")
     store = server.store()
@@ -615,7 +554,7 @@ def test_a_cold_store_tries_every_second(server: Server, kid: str) -> None:
     assert server.fetches == 40
 
 
-def test_after_a_recovery_the_back_off_begins_anew(server: Server, kid: str) -> None:
+def test_after_a_recovery_the_back_off_begins_anew(server: JwksServer, kid: str) -> None:
     """Old failures are forgotten by one success."""
     good, server.body = server.body, requests.ConnectionError("down")
     store = server.store()
@@ -632,7 +571,9 @@ def test_after_a_recovery_the_back_off_begins_anew(server: Server, kid: str) -> 
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_fetcher_that_ends_its_thread_does_not_end_the_store(server: Server, kid: str) -> None:
+def test_a_fetcher_that_ends_its_thread_does_not_end_the_store(
+    server: JwksServer, kid: str
+) -> None:
     """Even SystemExit, which is no Exception, is a failed download, time after time."""
     good, server.body = server.body, SystemExit()
     store = server.store(timeout=0.1)
@@ -642,56 +583,79 @@ def test_a_fetcher_that_ends_its_thread_does_not_end_the_store(server: Server, k
     for server.seconds in (100, 200):  # the first may only note that the last one never came back
         with contextlib.suppress(KeysUnavailable):
             store.find(kid)
-    while not server._threads.empty():
-        server.finish()
+    server.finish_all()
     assert store.find(kid)
+
+
+def test_no_thread_to_be_had_harms_nobody_who_has_keys(server: JwksServer, kid: str) -> None:
+    """The refresh counts as failed, and is tried again."""
+    store = server.warm_store(kid)
+    spawn = store._flight._spawn
+
+    def refuse(_run: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store._flight._spawn, server.seconds = refuse, 3600
+    assert store.find(kid)
+    assert (store.stats().failed_downloads, server.fetches) == (1, 1)
+    store._flight._spawn, server.seconds = spawn, 3601
+    assert store.find(kid)
+    server.finish()
+    assert store.stats().age == 0
 
 
 # Downloads that hang
 
 
-def test_who_waits_is_told_at_the_deadline(server: Server, kid: str) -> None:
-    """A fetch that hangs costs each waiter the timeout; then another download may start."""
+def given_up(server: JwksServer, kid: str) -> tuple[KeyStore, threading.Event]:
+    """Make a store whose first download hangs, and was given up after 0.05 s."""
     gate = server.hold()
     store = server.store(timeout=0.05)
-    began = time.monotonic()
     unavailable(store, kid)
-    assert 0.04 < time.monotonic() - began < 2
-    assert server.fetches == 1
-    server.gate, server.seconds = None, 0.05
+    server.seconds = 0.05
     unavailable(store, kid)  # this one notes the failure, which is to be backed off from
     assert server.fetches == 1
-    server.seconds = 1.05
+    return store, gate
+
+
+def test_who_waits_is_told_at_the_deadline(server: JwksServer, kid: str) -> None:
+    """A fetch that hangs costs each waiter the timeout; then another download may start."""
+    began = time.monotonic()
+    store, gate = given_up(server, kid)
+    assert 0.04 < time.monotonic() - began < 2
+    server.gate, server.seconds = None, 1.05
     assert store.find(kid)
     assert server.fetches == 2
     gate.set()
     server.finish()
 
 
-def test_several_waiters_are_each_told_at_the_deadline(server: Server, kid: str) -> None:
+def test_hanging_downloads_do_not_pile_up(server: JwksServer, kid: str) -> None:
+    """While three of them hang, no fourth begins, however long that lasts."""
+    gate = server.hold()
+    store = server.store(timeout=0.001)
+    for _ in range(100):
+        unavailable(store, kid)
+        server.seconds += 5
+    assert server.fetches == 3
+    gate.set()
+    server.finish_all()
+    server.seconds += 5
+    assert store.find(kid)
+
+
+def test_several_waiters_are_each_told_at_the_deadline(server: JwksServer, kid: str) -> None:
     """None of them hangs with the fetch."""
     gate = server.hold()
     store = server.store(timeout=0.1)
-    told: list[KeysUnavailable] = []
-    threads = [
-        threading.Thread(target=lambda: told.append(unavailable(store, kid))) for _ in range(20)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert len(told) == 20
+    at_once(20, lambda _: unavailable(store, kid), threading.Event())
     assert server.fetches == 1
     gate.set()
 
 
-def test_a_late_success_counts(server: Server, kid: str) -> None:
+def test_a_late_success_counts(server: JwksServer, kid: str) -> None:
     """Keys are keys, even when everybody has stopped waiting for them."""
-    gate = server.hold()
-    store = server.store(timeout=0.05)
-    unavailable(store, kid)
-    server.seconds = 0.05
-    unavailable(store, kid)  # given up
+    store, gate = given_up(server, kid)
     gate.set()
     server.finish()
     assert store.find(kid)
@@ -700,14 +664,10 @@ def test_a_late_success_counts(server: Server, kid: str) -> None:
 
 
 def test_a_late_answer_never_replaces_a_later_one(
-    server: Server, kid: str, new_kid: str, rotated: bytes
+    server: JwksServer, kid: str, new_kid: str, rotated: bytes
 ) -> None:
     """A download that began before a rotation brings no withdrawn key back when it arrives."""
-    gate = server.hold()
-    store = server.store(timeout=0.05)
-    unavailable(store, kid)
-    server.seconds = 0.05
-    unavailable(store, kid)
+    store, gate = given_up(server, kid)
     server.gate, server.seconds, server.body = None, 1.05, rotated
     assert store.find(new_kid)
     gate.set()
@@ -717,15 +677,11 @@ def test_a_late_answer_never_replaces_a_later_one(
 
 
 def test_a_late_failure_does_not_count_against_a_later_success(
-    server: Server, kid: str, new_kid: str, rotated: bytes
+    server: JwksServer, kid: str, new_kid: str, rotated: bytes
 ) -> None:
     """It was counted when it was given up, and does not delay the next rotation."""
     good, server.body = server.body, requests.Timeout("slow")
-    gate = server.hold()
-    store = server.store(timeout=0.05)
-    unavailable(store, kid)
-    server.seconds = 0.05
-    unavailable(store, kid)
+    store, gate = given_up(server, kid)
     server.gate, server.seconds, server.body = None, 1.05, good
     assert store.find(kid)
     gate.set()
@@ -735,7 +691,7 @@ def test_a_late_failure_does_not_count_against_a_later_success(
     assert store.stats().failed_downloads == 1
 
 
-def test_a_refresh_that_hangs_keeps_nobody_waiting(server: Server, kid: str) -> None:
+def test_a_refresh_that_hangs_keeps_nobody_waiting(server: JwksServer, kid: str) -> None:
     """The keys at hand serve until the hard age, and a later refresh may start."""
     store = server.warm_store(kid, timeout=3)
     gate = server.hold()
@@ -752,7 +708,7 @@ def test_a_refresh_that_hangs_keeps_nobody_waiting(server: Server, kid: str) -> 
     assert store.stats().age == 0
 
 
-def test_ready_starts_one_download_and_does_not_wait(server: Server, kid: str) -> None:
+def test_ready_starts_one_download_and_does_not_wait(server: JwksServer, kid: str) -> None:
     """A probe warms a process up, and is never slow."""
     gate = server.hold()
     store = server.store()
@@ -766,11 +722,14 @@ def test_ready_starts_one_download_and_does_not_wait(server: Server, kid: str) -
     assert server.fetches == 1
 
 
-def test_a_verifier_is_ready_when_its_keys_are(server: Server, pool_keys: PoolKeys) -> None:
+def test_a_verifier_is_ready_when_its_keys_are(forge: Forge, server: JwksServer) -> None:
     """It asks every pool for its keys, and does not wait either."""
     gate = server.hold()
-    pool = CognitoPool(keys=pool_keys)
-    verifier = CognitoVerifier(pool.user_pool, client_ids=None, keys=server.store())
+    others = JwksServer(published(forge.attacker))
+    other = TrustedPool("us-east-1_Other", client_ids=None, keys=others.store())
+    verifier = forge.verifier(also_trust=[other])
+    assert not verifier.ready()
+    others.finish()
     assert not verifier.ready()
     gate.set()
     server.finish()
@@ -780,7 +739,7 @@ def test_a_verifier_is_ready_when_its_keys_are(server: Server, pool_keys: PoolKe
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_a_forked_process_downloads_for_itself(server: Server, kid: str, *, warm: bool) -> None:
+def test_a_forked_process_downloads_for_itself(server: JwksServer, kid: str, *, warm: bool) -> None:
     """Forked during a download, with its lock held: the child has neither, and works."""
     store = server.warm_store(kid) if warm else server.store()
     server.seconds = 86_400 if warm else 0

@@ -8,21 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resource_server.tokens import CognitoVerifier, KeyStore, errors
+from resource_server.tokens import CognitoVerifier, errors
 from resource_server.tokens.parsing import (
     MAX_TOKEN_CHARACTERS,
     base64url_decode,
     read_object,
     unverified_claims,
 )
+from tests.tokens.doubles import JwksServer, encoded, refuse
 
 HEADER = b'{"kid":"k","alg":"RS256"}'
 PAYLOAD = b'{"sub":"s"}'
-
-
-def encoded(data: bytes) -> str:
-    """Encode as a part of a token."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def token(header: bytes = HEADER, payload: bytes = PAYLOAD, signature: bytes = b"s") -> str:
@@ -35,18 +31,11 @@ H, P, S = token().split(".")
 
 def refuse_before_keys(text: Any) -> errors.InvalidToken:
     """Return how a verifier refuses a token, and see that it asked for no key."""
-    fetched: list[str] = []
-
-    def fetch(uri: str, _timeout: float) -> bytes:
-        fetched.append(uri)
-        raise OSError
-
-    keys = KeyStore("https://keys.example/jwks.json", fetch=fetch)
-    verifier = CognitoVerifier("eu-west-2_a", client_ids=None, keys=keys)
-    with pytest.raises(errors.InvalidToken) as caught:
-        verifier.verify(text)
-    assert fetched == []
-    return caught.value
+    server = JwksServer(OSError("nobody is to be asked"))
+    verifier = CognitoVerifier("eu-west-2_a", client_ids=None, keys=server.store())
+    error = refuse(verifier, text)
+    assert server.fetches == 0
+    return error
 
 
 @pytest.mark.parametrize(
@@ -55,13 +44,18 @@ def refuse_before_keys(text: Any) -> errors.InvalidToken:
         # RFC 7515 section 3.1 and 7.1: three parts, joined by full stops
         pytest.param("", id="rfc7515-3.1-empty"),
         pytest.param("x", id="rfc7515-3.1-one-part"),
-        pytest.param(f"{H}.{P}", id="rfc7515-3.1-two-parts"),
+        pytest.param(".", id="rfc7515-3.1-one-full-stop"),
+        pytest.param(f"{H}.{P}", id="rfc7515-3.1-signature-and-its-dot-missing"),
+        pytest.param(f"{H}.{S}", id="rfc7515-3.1-payload-and-its-dot-missing"),
+        pytest.param(f"{P}.{S}", id="rfc7515-3.1-header-and-its-dot-missing"),
+        pytest.param(P, id="rfc7515-3.1-payload-alone"),
         pytest.param(f"{H}.{P}.{S}.", id="rfc7515-3.1-four-parts-the-last-empty"),
         pytest.param(f".{H}.{P}.{S}", id="rfc7515-3.1-four-parts-the-first-empty"),
         pytest.param(f"{H}..{P}.{S}", id="rfc7515-3.1-four-parts-one-empty"),
         pytest.param(f"{H}.{P}.{S}.{S}.{S}", id="rfc7516-3.1-five-parts-of-a-jwe"),
         pytest.param("..", id="rfc7515-3.1-three-empty-parts"),
         pytest.param(f".{P}.{S}", id="rfc7515-3.1-header-empty"),
+        pytest.param(f".{P}.", id="rfc7515-3.1-header-and-signature-empty"),
         pytest.param("." * 30_000, id="rfc7515-3.1-full-stops-alone"),
         pytest.param(
             json.dumps({"protected": H, "payload": P, "signature": S}),
@@ -206,6 +200,16 @@ def test_nesting_of_any_depth_is_read_or_refused(depth: int, written: str) -> No
         assert list(read_object(document)) == ["a"]
     except errors.MalformedToken:
         assert depth > 200
+
+
+@pytest.mark.parametrize(
+    ("size", "error"), [(512, errors.UnsupportedAlgorithm), (513, errors.MalformedToken)]
+)
+def test_a_header_has_512_bytes_at_most(size: int, error: type[errors.InvalidToken]) -> None:
+    """Up to there it is read, and its `alg` judged; beyond, whatever is in it, it is not."""
+    header = b'{"alg":"HS256","x":"' + b"x" * (size - 22) + b'"}'
+    assert len(header) == size
+    assert type(refuse_before_keys(token(header=header))) is error
 
 
 @pytest.mark.parametrize(
