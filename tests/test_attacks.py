@@ -103,3 +103,12 @@ def test_somebody_elses_pool_of_the_same_name_is_a_stranger(
     for token, error in ((good(copy), errors.UnknownKey), (under_our_kid, errors.BadSignature)):
         refused = client.get("/randoms", headers=bearer(token))
         assert (refused.status_code, refused.json) == (401, {"detail": error.description})
+
+
+def test_no_scope_is_gained_by_another_kind_of_space(
+    client: FlaskClient, cognito_pool: CognitoPool
+) -> None:
+    """Scopes are parted by U+0020 alone (RFC 6749 section 3.3): such a token is not Cognito's."""
+    for space, status in (("\t", 401), ("\n", 401), ("\u00a0", 401), (",", 403)):
+        token = cognito_pool.access_token(scope=f"me{space}randoms")
+        assert client.get("/randoms", headers=bearer(token)).status_code == status

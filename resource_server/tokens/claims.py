@@ -1,6 +1,8 @@
 """The claims of a Cognito access token: what each must be, and the type they come out as."""
 
+import copy
 import functools
+import re
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -25,6 +27,8 @@ _LENGTHS = {
     "jti": _LONGEST_ID,
     "origin_jti": _LONGEST_ID,
 }
+# RFC 6749 §3.3: scope-token *( SP scope-token ).
+_SCOPES = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
 
 
 class _Claims(NamedTuple):
@@ -46,7 +50,6 @@ class _Claims(NamedTuple):
     auth_time: float | None
     """When the user signed in; refreshing keeps it."""
     claims: Mapping[str, Any]
-    """All claims, read-only, for what a Pre Token Generation trigger added."""
 
 
 class AccessToken(_Claims):
@@ -65,6 +68,18 @@ class AccessToken(_Claims):
     # What a named tuple has to make another one, and what pickle and copy would call.
     if not TYPE_CHECKING:
         _make = _replace = __reduce_ex__ = __new__
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """All claims, read-only, for what a Pre Token Generation trigger added.
+
+        Lists and objects come as copies: one token serves every request that brings it.
+        """
+        copied = {
+            name: copy.deepcopy(value) if isinstance(value, (list, dict)) else value
+            for name, value in super().claims.items()
+        }
+        return MappingProxyType(copied)
 
     def __repr__(self) -> str:
         return "<AccessToken>"  # tokens end in logs and traces, claims must not
@@ -181,7 +196,13 @@ def _check_types(claims: dict[str, Any]) -> None:
 
 @functools.lru_cache(maxsize=256)
 def _scopes(scope: str) -> frozenset[str]:
-    """Split a list of scopes (RFC 6749 §3.3); a pool gives out few different ones."""
+    """Split a list of scopes; a pool gives out few different ones.
+
+    Only U+0020 parts them: nobody gains a scope by a tab or a newline, or whatever else `split`
+    takes for a space.
+    """
+    if scope and not _SCOPES.fullmatch(scope):
+        raise InvalidClaim("scope")
     return frozenset(scope.split())
 
 

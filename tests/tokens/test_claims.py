@@ -238,6 +238,37 @@ def test_a_verified_token_tells_its_claims_typed(forge: Forge) -> None:
     assert token.claims["cognito:groups"] == ["b", "a"]
 
 
+@pytest.mark.parametrize(
+    ("scope", "scopes"),
+    [
+        pytest.param("a", {"a"}, id="one"),
+        pytest.param("a b c", {"a", "b", "c"}, id="several"),
+        pytest.param("a b a", {"a", "b"}, id="one-twice"),
+        pytest.param("a,b", {"a,b"}, id="comma-within"),
+        pytest.param(
+            "https://api.example/a+b ~!#[]^", {"https://api.example/a+b", "~!#[]^"}, id="marks"
+        ),
+    ],
+)
+def test_scopes_are_parted_by_spaces(forge: Forge, scope: str, scopes: set[str]) -> None:
+    """Each is what the grammar of RFC 6749 section 3.3 takes for one."""
+    assert verified(forge, scope=scope).scopes == scopes
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [*"\t\n\x0b\x0c\x1c\x1f\x85\xa0\u2003\u2028\u3000", "\r\n", "  ", *'\0\x7f"\\\u00fc'],
+    ids=ascii,
+)
+def test_nothing_else_parts_scopes_or_is_in_one(forge: Forge, stray: str) -> None:
+    """A token whose scope another parser would read as two gains neither: it is not Cognito's."""
+    for scope in (f"a{stray}b", f"a{stray}", f"{stray}b", f"a {stray} b"):
+        error = refused(forge, scope=scope)
+        assert type(error) is errors.InvalidClaim
+        assert error.claim == "scope"
+    assert refused(forge, scope=" a").reason == refused(forge, scope="a ").reason == "claim"
+
+
 @pytest.mark.parametrize("value", [ABSENT, ""], ids=["absent", "empty"])
 def test_optional_claims_may_be_absent_or_empty(forge: Forge, value: object) -> None:
     """A client-credentials token has no user, many tokens have no groups or scopes."""
@@ -309,6 +340,21 @@ def test_no_way_leads_to_claims_that_can_be_written(forge: Forge) -> None:
     token = verified(forge)
     dictionaries = [field for field in token if isinstance(field, dict)]
     assert dictionaries == []
+
+
+def test_what_is_written_into_a_claim_does_not_reach_the_token(forge: Forge) -> None:
+    """Lists and objects of a remembered token are the next request's, too, at any depth."""
+    verifier = forge.verifier()
+    text = forge.claiming(cognito__groups=["a"], tenant={"roles": ["reader"]}, plain="p")
+    claims: Any = verifier.verify(text).claims
+    claims["cognito:groups"].append("admins")
+    claims["tenant"]["roles"].append("owner")
+    claims["tenant"]["name"] = "x"
+    again = verifier.verify(text)
+    assert verifier.stats().cache_hits == 1
+    assert again.claims["cognito:groups"] == ["a"]
+    assert again.claims["tenant"] == {"roles": ["reader"]}
+    assert again.claims["plain"] == "p"
 
 
 def test_the_repr_of_a_token_shows_no_claims(forge: Forge) -> None:
