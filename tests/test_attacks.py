@@ -1,14 +1,14 @@
 """Attacks on the whole app over HTTP: one for each reason to refuse a token, and what it answers.
 
-The token core's own tests have the cases one by one. Covered there, in code of our own: of
-aws-jwt-verify's unit tests the groups "parse errors" (17 cases; tokens/test_parsing.py and
-test_claims.py), "expiry" (5) and "not before" (4; test_claims.py), "kid errors" (2, and no `kid`)
-and the Cognito verifier's (ID token, token use missing, client, pool id, several pools;
-test_verifier.py, test_claims.py, test_pool.py), and those on keys (7 for RSA; test_keys.py); of
-Wycheproof's JWS vectors the 12 that take an RS256 token's parts away or change them (7 in
-test_parsing.py, 5 in test_verifier.py), the none algorithm (4; test_verifier.py), and the family of
-213 with a modified PKCS #1 v1.5 padding (test_padding.py); and the flaws of the advisories on
-Authlib, PyJWT, joserfc and python-jose that concern RS256.
+The token core's own tests have the cases one by one. Covered in tests/tokens/, in code of our own:
+of aws-jwt-verify's unit tests the groups "parse errors" (17 cases: test_parsing, test_verifier,
+test_claims), "expiry" (5) and "not before" (4: test_claims), "kid errors" (2, and no `kid`:
+test_verifier), those on keys (7 for RSA: test_keys) and the Cognito verifier's (ID token, token use
+missing, client, pool id, several pools: test_verifier, test_claims, test_pool); of Wycheproof's JWS
+vectors the 12 that take an RS256 token's parts away or change them (7 in test_parsing, 5 in
+test_verifier), the none algorithm (4: test_verifier), and the family of 213 with a modified
+PKCS #1 v1.5 padding (test_padding); and the flaws of the advisories on Authlib, PyJWT, joserfc and
+python-jose that concern RS256.
 """
 
 import time
