@@ -17,7 +17,12 @@ from resource_server import bodies, health, logs, problems
 from resource_server.auth import ResourceServer
 from resource_server.emulator import embedded
 from resource_server.extensions import db, migrate
-from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
+from resource_server.identity.cognito import (
+    CognitoIdentityProvider,
+    admin_client,
+    cognito_client,
+)
+from resource_server.identity.cognito_directory import CognitoUserDirectory
 from resource_server.randoms.views import randoms
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.services import Services
@@ -116,11 +121,18 @@ def _services(app: APIFlask, settings: Settings) -> Services:
         client_id=settings.aws_cognito_app_client_id,
         client_secret=secret.get_secret_value() if secret else None,
     )
+    directory = CognitoUserDirectory(
+        lambda: admin_client(
+            settings.aws_region, endpoint_url=settings.aws_endpoint_url_cognito_identity_provider
+        ),
+        pool_id=settings.aws_user_pool_id,
+    )
     return Services(
         settings=settings,
         verifier=_verifier(settings, revocations),
         revocations=revocations,
         identity=identity,
+        directory=directory,
     )
 
 

@@ -54,6 +54,10 @@ _IDENTITY_PROBLEMS: dict[type[identity.IdentityError], Problem] = {
     ),
     identity.AccountGone: Problem(401, "The session has ended", "invalid_token"),
     identity.SessionEnded: Problem(401, "The session has ended", "invalid_token"),
+    identity.NoSuchUser: Problem(404, "There is no such user"),
+    identity.DirectoryForbidden: Problem(
+        503, "This service may not do that in the user directory", "temporarily_unavailable", 60
+    ),
     identity.IdentityUnavailable: Problem(
         503, "The user directory is unavailable", "temporarily_unavailable", 10
     ),

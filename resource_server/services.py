@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from resource_server.identity.directory import UserDirectory
 from resource_server.identity.provider import IdentityProvider
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.settings import Settings
@@ -20,6 +21,7 @@ class Services:
     verifier: CognitoVerifier
     revocations: DenyListSnapshot
     identity: IdentityProvider
+    directory: UserDirectory
 
     def attach(self, extensions: dict[str, object]) -> None:
         """Hand these services to an app (`app.extensions`)."""

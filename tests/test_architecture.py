@@ -27,7 +27,7 @@ HEIGHT = {room: -height for height, rooms in enumerate(LEVELS) for room in rooms
 ONLY_IN = {
     "authlib": {"auth"},
     "boto3": {"identity/cognito.py"},
-    "botocore": {"identity/cognito.py"},
+    "botocore": {"identity/cognito.py", "identity/cognito_directory.py"},
     "joserfc": {"emulator", "testing"},
     "moto": {"emulator", "testing"},
 }

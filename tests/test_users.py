@@ -166,6 +166,8 @@ def test_a_challenge_is_403_with_what_is_needed_next(
         (errors.BadCode(), 400, {}),
         (errors.ExpiredCode(), 400, {}),
         (errors.SessionEnded(), 401, {}),
+        (errors.NoSuchUser(), 404, {}),
+        (errors.DirectoryForbidden("cognito-idp:ListUsers"), 503, {"Retry-After": "60"}),
         (errors.TooManyRequests(300), 429, {"Retry-After": "300"}),
         (errors.IdentityUnavailable(), 503, {"Retry-After": "10"}),
     ],

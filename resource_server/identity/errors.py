@@ -14,10 +14,13 @@
     ├── SignInExpired            a challenge was answered too late, or twice
     ├── SessionEnded             the access token no longer counts there
     │   └── AccountGone          because its user was deleted
+    ├── NoSuchUser               said to administrators alone
+    ├── DirectoryForbidden       this service may not do that there (carries the IAM action)
     ├── TooManyRequests          throttled, or a limit of this user (carries retry_after)
     └── IdentityUnavailable      no answer, or one that makes no sense
 
-None of them holds text of the directory's: its messages can contain what a user typed.
+None of them holds text of the directory's: its messages can contain what a user typed. The text of
+an IdentityUnavailable, if it has any, is ours and tells an operator what to do.
 """
 
 
@@ -75,6 +78,18 @@ class SessionEnded(IdentityError):
 
 class AccountGone(SessionEnded):
     """The user of the access token was deleted."""
+
+
+class NoSuchUser(IdentityError):
+    """The directory has no user with this name or `sub`."""
+
+
+class DirectoryForbidden(IdentityError):
+    """The credentials of this service lack a permission: `action`, as IAM policies write it."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__(action)
+        self.action = action
 
 
 class TooManyRequests(IdentityError):

@@ -1,0 +1,197 @@
+"""The administrator's side of an Amazon Cognito user pool.
+
+Its operations are signed with AWS credentials, which need the IAM actions cognito-idp:ListUsers,
+AdminGetUser, AdminDisableUser, AdminEnableUser and, for an estimate, DescribeUserPool. The client
+is made at the first call, so a service without credentials starts and does everything else.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from botocore import exceptions as botocore
+from botocore.exceptions import BotoCoreError, ClientError
+
+from resource_server.identity.directory import DirectoryPage, DirectoryUser
+from resource_server.identity.errors import (
+    DirectoryForbidden,
+    IdentityError,
+    IdentityUnavailable,
+    NoSuchUser,
+    TooManyRequests,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+
+logger = logging.getLogger(__name__)
+
+PAGE_SIZE = 60  # the most that ListUsers gives (API reference)
+_LONGEST_NAME = 128  # characters (API reference, AdminGetUser)
+_THROTTLED_SECONDS = 5
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+NO_CREDENTIALS = (
+    "There are no usable AWS credentials, which administration of users needs: "
+    "give the process a role or a profile (docs/users.md)"
+)
+_BAD_CREDENTIALS = "AWS does not accept these credentials: they are wrong or have expired"
+_NO_POOL = "There is no such user pool: check AWS_USER_POOL_ID, AWS_REGION and the AWS account"
+
+_THROTTLED = {"TooManyRequestsException", "LimitExceededException", "ThrottlingException"}
+# A policy's refusal, and the pool's own word for it.
+_FORBIDDEN = {"AccessDeniedException", "NotAuthorizedException"}
+_SENTENCES = {
+    "ResourceNotFoundException": _NO_POOL,
+    # What AWS says of the signature before Cognito sees the request.
+    "ExpiredTokenException": _BAD_CREDENTIALS,
+    "IncompleteSignatureException": _BAD_CREDENTIALS,
+    "InvalidClientTokenId": _BAD_CREDENTIALS,
+    "InvalidSignatureException": _BAD_CREDENTIALS,
+    "MissingAuthenticationTokenException": _BAD_CREDENTIALS,
+    "UnrecognizedClientException": _BAD_CREDENTIALS,
+}
+_CREDENTIAL_ERRORS = (
+    botocore.CredentialRetrievalError,
+    botocore.LoginError,
+    botocore.NoAuthTokenError,
+    botocore.NoCredentialsError,
+    botocore.PartialCredentialsError,
+    botocore.ProfileNotFound,
+    botocore.SSOError,
+    botocore.TokenRetrievalError,
+    botocore.UnknownCredentialError,
+)
+
+
+class CognitoUserDirectory:
+    """A UserDirectory that asks Cognito.
+
+    `make_client` is called at the first need; two threads may make one each, which is harmless.
+    """
+
+    def __init__(
+        self, make_client: Callable[[], "CognitoIdentityProviderClient"], *, pool_id: str
+    ) -> None:
+        self._make_client = make_client
+        self._pool_id = pool_id
+
+    def page(self, following: str | None = None) -> DirectoryPage:
+        """See UserDirectory."""
+        # No AttributesToGet: ListUsers fails if one of the users lacks one of them.
+        more = {} if following is None else {"PaginationToken": following}
+        answer = self._call("list_users", Limit=PAGE_SIZE, **more)
+        return DirectoryPage(_users(answer), answer.get("PaginationToken"))
+
+    def estimated_size(self) -> int | None:
+        """See UserDirectory."""
+        try:
+            pool = self._call("describe_user_pool").get("UserPool", {})
+        except DirectoryForbidden:
+            return None
+        size = pool.get("EstimatedNumberOfUsers")
+        return size if isinstance(size, int) else None
+
+    def get(self, sub: str) -> DirectoryUser:
+        """See UserDirectory."""
+        # AdminGetUser is up to date, where a search may lag behind; but it takes any name, and
+        # somebody may have chosen another's `sub` for one. It does not know the `sub` of users of
+        # other identity providers.
+        for look in (self._named, partial(self._search, "sub")):
+            for user in look(sub):
+                if user.sub == sub:
+                    return user
+        raise NoSuchUser
+
+    def find(self, name: str) -> Sequence[DirectoryUser]:
+        """See UserDirectory."""
+        if _UUID.fullmatch(name):
+            try:
+                return [self.get(name)]
+            except NoSuchUser:
+                pass  # a user name may look like one
+        return self._named(name) or (self._search("email", name) if "@" in name else [])
+
+    def disable(self, username: str) -> None:
+        """See UserDirectory."""
+        self._call("admin_disable_user", Username=username)
+
+    def enable(self, username: str) -> None:
+        """See UserDirectory."""
+        self._call("admin_enable_user", Username=username)
+
+    def _named(self, username: str) -> Sequence[DirectoryUser]:
+        """Return the user with a name or alias, or nobody."""
+        if not 0 < len(username) <= _LONGEST_NAME or re.search(r"[\s\0]", username):
+            return []  # Cognito would call such a name invalid
+        try:
+            answer = self._call("admin_get_user", Username=username)
+        except NoSuchUser:
+            return []
+        return [_user(answer, attributes="UserAttributes")]
+
+    def _search(self, attribute: str, value: str) -> Sequence[DirectoryUser]:
+        """Return the users with exactly this value."""
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        search = f'{attribute} = "{escaped}"'
+        if len(search) > 256:  # noqa: PLR2004 - characters (API reference, ListUsers)
+            return []
+        return _users(self._call("list_users", Limit=PAGE_SIZE, Filter=search))
+
+    @cached_property
+    def _client(self) -> "CognitoIdentityProviderClient":
+        return self._make_client()
+
+    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Call Cognito for this pool; every failure becomes an IdentityError."""
+        try:
+            answer: dict[str, Any] = getattr(self._client, operation)(
+                UserPoolId=self._pool_id, **parameters
+            )
+        except _CREDENTIAL_ERRORS as error:
+            logger.error("%s (%s)", NO_CREDENTIALS, type(error).__name__)  # noqa: TRY400 - no trace
+            raise IdentityUnavailable(NO_CREDENTIALS) from None
+        except BotoCoreError as error:
+            # Its text may repeat parameters: the class says enough.
+            logger.warning("Cognito %s failed: %s", operation, type(error).__name__)
+            raise IdentityUnavailable from None
+        except ClientError as error:
+            raise _translated(error) from None
+        return answer
+
+
+def _users(answer: Mapping[str, Any]) -> Sequence[DirectoryUser]:
+    return [_user(entry, attributes="Attributes") for entry in answer.get("Users", ())]
+
+
+def _user(entry: Mapping[str, Any], *, attributes: str) -> DirectoryUser:
+    """Read a user, whose attributes ListUsers and AdminGetUser call differently."""
+    try:
+        values = {each["Name"]: each.get("Value") or None for each in entry[attributes]}
+        return DirectoryUser(
+            sub=values["sub"] or "",
+            username=entry["Username"],
+            email=values.get("email"),
+            full_name=values.get("name"),
+            enabled=entry["Enabled"],
+            status=entry["UserStatus"],
+        )
+    except KeyError as error:
+        logger.error("Cognito described a user without %s", error)  # noqa: TRY400 - no trace
+        raise IdentityUnavailable from None
+
+
+def _translated(error: ClientError) -> IdentityError:
+    operation = error.operation_name
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    if code == "UserNotFoundException":
+        return NoSuchUser()
+    if code in _THROTTLED:
+        return TooManyRequests(_THROTTLED_SECONDS)
+    # A fault of the set-up or of Cognito: the code tells an operator which, and has no secret.
+    logger.error("Cognito %s failed: %s", operation, code)
+    if code in _FORBIDDEN:
+        return DirectoryForbidden(f"cognito-idp:{operation}")
+    return IdentityUnavailable(*filter(None, [_SENTENCES.get(code)]))
