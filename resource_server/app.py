@@ -28,6 +28,7 @@ from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.services import Services
 from resource_server.settings import EmulatorSwitch, Settings, load_settings
 from resource_server.tokens import CognitoVerifier, DenyList, KeyStore, TrustedPool, UserPool
+from resource_server.users.admin import admin
 from resource_server.users.views import users
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     made.attach(app.extensions)
     ResourceServer(app, made.verifier)
     problems.register(app)
-    for blueprint in (health.health, users, randoms):
+    for blueprint in (health.health, users, admin, randoms):
         app.register_blueprint(blueprint)
     app.add_url_rule("/", view_func=home)
     app.before_request(_refuse_no_host)

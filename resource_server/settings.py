@@ -190,6 +190,10 @@ class Settings(BaseSettings):
         """All app clients whose tokens are accepted."""
         return frozenset({self.aws_cognito_app_client_id, *self.cognito_allowed_client_ids})
 
+    def may_be_elsewhere(self, sub: str) -> bool:
+        """Tell whether a `sub` may be an app client's or another pool's, and so not in this one."""
+        return bool(self.cognito_trusted_pools) or sub in self.client_ids
+
     @property
     def sqlalchemy_url(self) -> URL | None:
         """The database of DATABASE_URL or RDS_*; None means SQLite in the instance folder."""

@@ -33,7 +33,7 @@ ONLY_IN = {
 }
 NO_FLASK = ["tokens", "identity", "triggers", "users/models.py", "users/accounts.py"]
 NO_FLASK += ["randoms/models.py", "randoms/store.py", "users/schemas.py", "randoms/schemas.py"]
-NO_FLASK += ["users/sync.py"]
+NO_FLASK += ["users/sync.py", "users/administration.py"]
 
 MODULES = sorted(
     file.relative_to(PACKAGE)

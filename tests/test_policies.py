@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from resource_server.auth import token_requirement
 from resource_server.emulator import gaps
 from resource_server.testing.pool import CognitoPool
+from resource_server.users.admin import is_admin
 from resource_server.users.models import User
 from tests.conftest import CHALLENGE, METADATA, PASSWORD, MockCognito, bearer
 
@@ -40,6 +41,7 @@ BODIES: dict[str, dict[str, object]] = {
     "PATCH /randoms/1": {},
 }
 """What routes that need a body take."""
+SUB = "0f3c1a52-7c1e-4b7c-9d52-0e6a4d1f7f10"
 
 
 def _routes(app: APIFlask) -> Iterator[tuple[str, str, str]]:
@@ -48,6 +50,7 @@ def _routes(app: APIFlask) -> Iterator[tuple[str, str, str]]:
         if rule.endpoint == "static":
             continue
         address = rule.rule.replace("<int(max=9223372036854775807):random_id>", "1")
+        address = address.replace("<uuid:sub>", SUB)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield method, address, rule.endpoint
 
@@ -117,7 +120,8 @@ def test_every_scoped_route_refuses_a_disabled_user(
     app: APIFlask, client: FlaskClient, session: Session, cognito_pool: CognitoPool
 ) -> None:
     """A user who was disabled here is told so, whatever they ask for."""
-    headers = bearer(cognito_pool.access_token(scope="me randoms"))
+    # An administrator's, lest the lack of a group be the reason.
+    headers = bearer(cognito_pool.access_token(scope="me randoms", groups=["admins"]))
     assert client.get("/users/me", headers=headers).status_code == 200
     session.execute(update(User).values(disabled=True))
     session.commit()
@@ -186,5 +190,6 @@ def test_every_route_is_documented(app: APIFlask) -> None:
         needs = ""
         if requirement is not None:
             needs = f"`{' '.join(requirement.scopes)}`" if requirement.scopes else "any token"
-        routes[f"{method} {address}".replace("/1", "/{id}")] = needs
+            needs += ", administrators" if requirement.check is is_admin else ""
+        routes[f"{method} {address}".replace("/1", "/{id}").replace(SUB, "{sub}")] = needs
     assert {name: needs.strip() for name, needs in rows.items()} == routes

@@ -1,0 +1,77 @@
+"""Disabling and enabling a user in the directory and here, in the order that is safe half-way."""
+
+import logging
+from contextlib import suppress
+
+from sqlalchemy.orm import Session
+
+from resource_server.identity.directory import UserDirectory
+from resource_server.identity.errors import NoSuchUser
+from resource_server.users import accounts
+from resource_server.users.accounts import Denies
+from resource_server.users.models import User
+
+logger = logging.getLogger(__name__)
+
+
+def disable(
+    session: Session, directory: UserDirectory, deny_list: Denies, *, sub: str, by: str
+) -> User:
+    """Shut a user out: tokens denied, row disabled, sign-in closed in the directory. Commits.
+
+    Each half is done even if the other fails, and doing it again does what is missing: with the
+    directory away the user is refused here, with the database away they cannot sign in or refresh.
+    Someone whom the directory does not have (any more) is disabled here. `by`, for the log, says
+    who wanted it.
+
+    Raises NoSuchUser if neither has the user, another IdentityError, or a SQLAlchemyError.
+    """
+    # Before, not after: half of it may be done when the rest fails.
+    logger.info("audit: %s disables user %s", by, sub)
+    try:
+        session.rollback()  # see accounts.apply
+        deny_list.revoke_users([sub])
+        if accounts.by_sub(session, sub) is None:
+            accounts.follow(session, [directory.get(sub)], deny_list)
+        accounts.set_disabled(session, [sub], disabled=True)
+    finally:
+        with suppress(NoSuchUser):
+            directory.disable(directory.get(sub).username)
+    return _row(session, sub)
+
+
+def enable(
+    session: Session,
+    directory: UserDirectory,
+    deny_list: Denies,
+    *,
+    sub: str,
+    by: str,
+    only_here: bool = False,
+) -> User:
+    """Let a user in again, in the directory first, so that half of it lets nobody in. Commits.
+
+    Tokens from before the user was disabled stay denied. `only_here` is for a user who may be
+    another directory's: whom this one does not have is enabled here.
+
+    Raises NoSuchUser if the directory does not have the user, another IdentityError, or a
+    SQLAlchemyError.
+    """
+    logger.info("audit: %s enables user %s", by, sub)
+    try:
+        directory.enable(directory.get(sub).username)
+    except NoSuchUser:
+        if not only_here:
+            raise
+    else:
+        if accounts.by_sub(session, sub) is None:
+            accounts.follow(session, [directory.get(sub)], deny_list)
+    accounts.set_disabled(session, [sub], disabled=False)
+    return _row(session, sub)
+
+
+def _row(session: Session, sub: str) -> User:
+    row = accounts.by_sub(session, sub)
+    if row is None:  # deleted meanwhile
+        raise NoSuchUser
+    return row
