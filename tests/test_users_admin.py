@@ -313,7 +313,7 @@ def test_with_cognito_away_nobody_is_enabled(
     accounts.set_disabled(session, [SUB], disabled=True)
     directory.faults = [IdentityUnavailable()]
     assert client.post(f"/users/{SUB}/enable", headers=admin).status_code == 503
-    session.rollback()
+    session.commit()
     assert session.scalars(select(User.disabled).where(User.sub == SUB)).all() == [True]
 
 
