@@ -33,9 +33,9 @@ from resource_server.emulator.gaps import (
 )
 from resource_server.emulator.gaps.clocks import clock
 from resource_server.emulator.gaps.directory import pools, user_status
-from resource_server.emulator.gaps.mfa import totp_code
 from resource_server.emulator.gaps.outboxes import Outbox, SentCode, outbox
 from resource_server.emulator.gaps.tokens import keys_of, register_trigger, set_keys
+from resource_server.emulator.totp import totp_code
 
 __all__ = [
     "Outbox",

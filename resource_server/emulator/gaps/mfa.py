@@ -15,30 +15,18 @@ from resource_server.emulator.gaps import codes, sessions
 from resource_server.emulator.gaps.clocks import clock
 from resource_server.emulator.gaps.directory import bearer, parameter, refusal
 from resource_server.emulator.gaps.records import record_of
+from resource_server.emulator.totp import STEP_SECONDS, totp_code
 
 SOFTWARE, SMS, EMAIL = "SOFTWARE_TOKEN_MFA", "SMS_MFA", "EMAIL_OTP"
 SET_UP = "MFA_SETUP"
-_STEP_SECONDS = 30
 _SET_UP_FAILED = "Code mismatch and fail enable Software Token MFA"
-
-
-def totp_code(secret: str, seconds: float) -> str:
-    """Return the code that an authenticator app shows for a base32 secret at a time.
-
-    Source: RFC 6238 with SHA-1, steps of 30 s, six digits; truncation as in RFC 4226 §5.3.
-    """
-    counter = int(seconds // _STEP_SECONDS).to_bytes(8, "big")
-    digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
-    offset = digest[-1] & 15
-    number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFFFFFF
-    return f"{number % 10**6:06}"
 
 
 def matching_step(secret: str, typed: str) -> int | None:
     """Find the step whose code was typed: now, or one either side (RFC 6238 §5.2)."""
-    now = int(clock.now() // _STEP_SECONDS)
+    now = int(clock.now() // STEP_SECONDS)
     for step in (now, now - 1, now + 1):
-        if hmac.compare_digest(totp_code(secret, step * _STEP_SECONDS).encode(), typed.encode()):
+        if hmac.compare_digest(totp_code(secret, step * STEP_SECONDS).encode(), typed.encode()):
             return step
     return None
 
