@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from resource_server.emulator.totp import totp_code
 from resource_server.identity.errors import (
@@ -262,7 +263,7 @@ class FakeIdentity:
 
     def _signed_in(self, sign_in: _SignIn, refresh_token: str | None = None) -> TokenSet:
         account = sign_in.account
-        shared = {"origin_jti": sign_in.origin_jti, "auth_time": sign_in.auth_time}
+        shared: dict[str, Any] = {"origin_jti": sign_in.origin_jti, "auth_time": sign_in.auth_time}
         access_token = self._pool.access_token(
             scope=self._scopes,
             username=account.username,
