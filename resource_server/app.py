@@ -15,6 +15,7 @@ from werkzeug.exceptions import BadRequest
 
 from resource_server import bodies, health, logs, problems
 from resource_server.auth import ResourceServer
+from resource_server.cli import cognito as cli_cognito
 from resource_server.cli import users as cli_users
 from resource_server.emulator import embedded
 from resource_server.extensions import db, migrate
@@ -58,6 +59,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     for blueprint in (health.health, users, admin, randoms):
         app.register_blueprint(blueprint)
     app.cli.add_command(cli_users.users)
+    app.cli.add_command(cli_cognito.cognito)
     app.add_url_rule("/", view_func=home)
     app.before_request(_refuse_no_host)
     app.after_request(_finish)

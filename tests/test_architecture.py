@@ -18,7 +18,7 @@ LEVELS = [
     ["users"],
     ["health"],
     ["services", "problems"],
-    ["auth", "settings", "revocations", "testing"],
+    ["auth", "settings", "revocations", "testing", "provisioning"],
     ["emulator"],
     ["identity", "tokens", "extensions", "logs", "bodies", "triggers"],
 ]
@@ -27,12 +27,19 @@ HEIGHT = {room: -height for height, rooms in enumerate(LEVELS) for room in rooms
 # Foreign packages that only these places may import.
 ONLY_IN = {
     "authlib": {"auth"},
-    "boto3": {"identity/cognito.py"},
-    "botocore": {"identity/cognito.py", "identity/cognito_directory.py"},
+    "boto3": {"identity/cognito.py", "provisioning"},
+    "botocore": {"identity/cognito.py", "identity/cognito_directory.py", "provisioning"},
     "joserfc": {"emulator", "testing"},
     "moto": {"emulator", "testing"},
 }
-NO_FLASK = ["tokens", "identity", "triggers", "users/models.py", "users/accounts.py"]
+NO_FLASK = [
+    "tokens",
+    "identity",
+    "triggers",
+    "users/models.py",
+    "users/accounts.py",
+    "provisioning",
+]
 NO_FLASK += ["randoms/models.py", "randoms/store.py", "users/schemas.py", "randoms/schemas.py"]
 NO_FLASK += ["users/sync.py", "users/administration.py"]
 

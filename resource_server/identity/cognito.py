@@ -405,10 +405,14 @@ class CognitoIdentityProvider:
         return {} if self._client_secret is None else {"SECRET_HASH": self._secret_hash(username)}
 
     def _secret_hash(self, username: str) -> str:
-        """SECRET_HASH (Cognito guide, "Computing secret hash values")."""
-        message = (username + self._client_id).encode()
-        digest = hmac.digest((self._client_secret or "").encode(), message, hashlib.sha256)
-        return base64.b64encode(digest).decode()
+        return secret_hash(username, self._client_id, self._client_secret or "")
+
+
+def secret_hash(username: str, client_id: str, client_secret: str) -> str:
+    """Return SECRET_HASH (Cognito guide, "Computing secret hash values")."""
+    message = (username + client_id).encode()
+    digest = hmac.digest(client_secret.encode(), message, hashlib.sha256)
+    return base64.b64encode(digest).decode()
 
 
 def _sign_in_answer(operation: str, answer: Mapping[str, Any]) -> TokenSet | Challenge:

@@ -42,12 +42,16 @@ def scopes_for(groups: list[str]) -> list[str]:
     configured = os.environ.get("SCOPES_BY_GROUP")
     if not configured:
         return list(DEFAULT_SCOPES)
-    mapping = _mapping(configured)
+    mapping = read_mapping(configured)
     scopes = [scope for group in ("*", *groups) for scope in mapping.get(group, "").split()]
     return list(dict.fromkeys(scopes))
 
 
-def _mapping(text: str) -> dict[str, str]:
+def read_mapping(text: str) -> dict[str, str]:
+    """Read SCOPES_BY_GROUP.
+
+    Raises ValueError if it is malformed.
+    """
     try:
         mapping = json.loads(text)
     except ValueError as error:

@@ -1,0 +1,141 @@
+"""`flask cognito token`: sign in and print a token, so that `$(flask cognito token)` works."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy.exc import SQLAlchemyError
+
+from resource_server.cli.exit_codes import Command, Misuse
+from resource_server.identity import errors as identity
+from resource_server.identity.cognito import cognito_client
+from resource_server.identity.provider import Challenge, TokenSet
+from resource_server.provisioning import sign_in
+from resource_server.provisioning.aws import AWS_ERRORS, explain
+from resource_server.services import services
+from resource_server.tokens import TokenError
+from resource_server.tokens.parsing import (
+    base64url_decode,
+    read_object,
+    split,
+    token_bytes,
+    unverified_claims,
+)
+
+_SENTENCES: dict[type[identity.IdentityError], str] = {
+    identity.BadCredentials: "The user name or the password is wrong.",
+    identity.NotConfirmed: "The account is not confirmed yet: its code goes to /users/verify.",
+    identity.PasswordResetRequired: "The password must be reset before anybody can sign in.",
+    identity.TooManyRequests: "Too many attempts: wait some minutes.",
+}
+_UNAVAILABLE = "The sign-in failed: `flask cognito doctor` tells what is wrong with the pool."
+_PROMPTS = {
+    "EMAIL_OTP": "Code from the e-mail",
+    "NEW_PASSWORD_REQUIRED": "New password",
+    "SMS_MFA": "Code from the text message",
+    "SOFTWARE_TOKEN_MFA": "Code of the authenticator app",
+}
+
+
+@click.command("token", cls=Command)
+@click.option("--username", metavar="NAME", help="Who signs in; asked for if left out.")
+@click.option(
+    "--password-stdin", is_flag=True, help="Read the password from the first line of stdin."
+)
+@click.option("--id", "kind", flag_value="id_token", help="Print the ID token instead.")
+@click.option("--refresh", "kind", flag_value="refresh_token", help="Print the refresh token.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
+@click.option(
+    "--decode",
+    is_flag=True,
+    help="Print the token's header and claims, and whether this service accepts it.",
+)
+@with_appcontext
+def token(
+    *, username: str | None, password_stdin: bool, kind: str | None, as_json: bool, decode: bool
+) -> None:
+    """Sign in and print the access token, and nothing else.
+
+    \b
+    TOKEN=$(flask cognito token --username demo)
+    curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:5000/randoms
+    """  # noqa: D301 - \b is click's, for lines that must not be joined
+    if sum((as_json, decode, kind == "refresh_token")) > 1:
+        raise Misuse("--json, --decode and --refresh exclude each other.")
+    if password_stdin and username is None:
+        raise Misuse("--password-stdin needs --username.")
+    username = username or click.prompt("Username", err=True)
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, err=True)
+    tokens = _sign_in(str(username), password)
+    chosen = getattr(tokens, kind or "access_token")
+    if as_json:
+        click.echo(json.dumps(asdict(tokens), indent=2))
+    elif chosen is None:
+        raise click.ClickException("The pool sent no such token.")
+    elif decode:
+        click.echo(json.dumps(_decoded(chosen), indent=2))
+    else:
+        click.echo(chosen)
+
+
+def _sign_in(username: str, password: str) -> TokenSet:
+    try:
+        answer = services().identity.authenticate(username, password)
+    except identity.IdentityError as error:
+        raise click.ClickException(_SENTENCES.get(type(error), _UNAVAILABLE)) from None
+    while isinstance(answer, Challenge):
+        answer = _answer(answer, username)
+    return answer
+
+
+def _answer(challenge: Challenge, username: str) -> TokenSet | Challenge:
+    """Ask for what a challenge wants."""
+    if not sign_in.can_answer(challenge):
+        raise click.ClickException(
+            f"The pool wants {challenge.name}, which cannot be answered at a prompt: sign in "
+            "through an application that can, or use an account without it."
+        )
+    settings = services().settings
+    secret = settings.aws_cognito_app_client_secret
+    client = cognito_client(
+        settings.aws_region, endpoint_url=settings.aws_endpoint_url_cognito_identity_provider
+    )
+    is_password = challenge.name == "NEW_PASSWORD_REQUIRED"
+    text = click.prompt(
+        _PROMPTS[challenge.name], hide_input=True, confirmation_prompt=is_password, err=True
+    )
+    try:
+        return sign_in.answer(
+            client,
+            challenge,
+            text,
+            username=username,
+            client_id=settings.aws_cognito_app_client_id,
+            client_secret=secret.get_secret_value() if secret else None,
+        )
+    except AWS_ERRORS as error:
+        raise click.ClickException(explain(error)) from None
+
+
+def _decoded(token: str) -> dict[str, Any]:
+    """Read a token and let the verifier judge it."""
+    unverified_header, _, _, _ = split(token_bytes(token))
+    refused = None
+    try:
+        services().verifier.verify(token)
+    except TokenError as error:
+        refused = f"{error.reason}: {error}"
+    except SQLAlchemyError:  # no deny list without a database
+        refused = "the database is unavailable, so the deny list cannot be read"
+    return {
+        "header": read_object(base64url_decode(unverified_header)),
+        "claims": unverified_claims(token),
+        "accepted": refused is None,
+        "refused_because": refused,
+    }

@@ -1,0 +1,149 @@
+"""The clients of AWS, and its errors as one sentence each that tells what to do.
+
+Messages of AWS are not repeated: they can contain what was sent. The code and the operation say
+enough, since the operation is also the name of the permission.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+
+from resource_server.identity.cognito import admin_client
+
+AwsError = BotoCoreError | ClientError
+AWS_ERRORS = (BotoCoreError, ClientError)
+"""What calls of AWS raise; `explain` knows them all."""
+
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+NOT_FOUND = "ResourceNotFoundException"
+_NO_CREDENTIALS = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+_THROTTLED = {
+    "LimitExceededException",
+    "RequestLimitExceeded",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+_OF_LAMBDA = {
+    "AddPermission",
+    "CreateFunction",
+    "GetFunction",
+    "GetPolicy",
+    "UpdateFunctionCode",
+    "UpdateFunctionConfiguration",
+}
+_WHO = "`aws sts get-caller-identity` tells who you are"
+# Code, or operation and code, -> sentence.
+_SENTENCES: dict[str | tuple[str, str], str] = {
+    ("DescribeUserPool", NOT_FOUND): (
+        "There is no such user pool in this region of this account. Check AWS_USER_POOL_ID, and "
+        f"whose credentials are used: {_WHO}."
+    ),
+    ("DescribeUserPoolClient", NOT_FOUND): (
+        "The user pool has no such app client. Check AWS_COGNITO_APP_CLIENT_ID; "
+        "`aws cognito-idp list-user-pool-clients --user-pool-id …` lists those it has."
+    ),
+    ("CreateFunction", "InvalidParameterValueException"): (
+        "Lambda refused the new function: lambda.amazonaws.com must be allowed to assume the role "
+        "of --role-arn; a role made just now needs some seconds."
+    ),
+    ("RespondToAuthChallenge", "NotAuthorizedException"): (
+        "The sign-in took too long or was refused: begin again."
+    ),
+    "CodeMismatchException": "The code is wrong: begin again.",
+    "ExpiredCodeException": "The code has expired: begin again.",
+    "ExpiredToken": "The AWS credentials have expired: sign in to AWS again.",
+    "ExpiredTokenException": "The AWS credentials have expired: sign in to AWS again.",
+    "InvalidPasswordException": "The new password does not meet the pool's policy.",
+    "InvalidSignatureException": (
+        "AWS does not accept the signature: the secret key is wrong, or this machine's clock is."
+    ),
+    "ResourceConflictException": "The function is being changed just now: run the command again.",
+    "UnrecognizedClientException": f"AWS does not know these credentials: {_WHO}.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Aws:
+    """The services that are asked. `functions` is None where an emulator stands for Cognito."""
+
+    cognito: Any
+    functions: Any | None
+
+
+def connect(region: str, *, endpoint_url: str | None = None) -> Aws:
+    """Make the clients; with an emulator's address there is no Lambda to ask.
+
+    Raises BotoCoreError, if a profile is named that does not exist.
+    """
+    cognito = admin_client(region, endpoint_url=endpoint_url)
+    if endpoint_url is not None:
+        return Aws(cognito, None)
+    config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"})
+    functions = boto3.session.Session().client("lambda", region_name=region, config=config)
+    return Aws(cognito, functions)
+
+
+def code_of(error: AwsError) -> str:
+    """Return the code of AWS's answer; empty if there was none."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def message_of(error: ClientError) -> str:
+    """Return AWS's text, to tell situations apart that share a code; never to show or log."""
+    return str(error.response.get("Error", {}).get("Message", ""))
+
+
+def iam_action(operation: str) -> str:
+    """Return the permission that an operation needs."""
+    return f"{'lambda' if operation in _OF_LAMBDA else 'cognito-idp'}:{operation}"
+
+
+def explain(error: AwsError) -> str:
+    """Say in one sentence what went wrong and what to do about it."""
+    if isinstance(error, _NO_CREDENTIALS):
+        return (
+            "There are no usable AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            f"AWS_SECRET_ACCESS_KEY; {_WHO}."
+        )
+    if isinstance(error, HTTPClientError):
+        address = str(error.kwargs.get("endpoint_url") or "AWS")
+        hint = "start the emulator with `flask run`" if "//127." in address else "see the network"
+        return f"Nobody answers at {address}: {hint}, then run the command again."
+    if isinstance(error, ParamValidationError):  # its text repeats values
+        return "A value is malformed: check --function, --role-arn, --identifier and --grant."
+    if not isinstance(error, ClientError):
+        return f"AWS could not be asked ({type(error).__name__})."
+    return _sentence(error.operation_name, code_of(error))
+
+
+def _sentence(operation: str, code: str) -> str:
+    if code in DENIED:
+        return f"Your credentials may not do this: allow {iam_action(operation)}."
+    if code in _THROTTLED:
+        return f"AWS throttles {operation}: wait a moment, then run the command again."
+    known = _SENTENCES.get((operation, code)) or _SENTENCES.get(code)
+    return known or f"AWS refused {operation} with {code or 'no reason'}."
