@@ -21,6 +21,7 @@ from botocore.exceptions import (
     SSOError,
     TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as NoConnection
 
 from resource_server.identity.cognito import admin_client
 
@@ -129,7 +130,7 @@ def explain(error: AwsError) -> str:
             "There are no usable AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
             f"AWS_SECRET_ACCESS_KEY; {_WHO}."
         )
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, (HTTPClientError, NoConnection)):
         address = str(error.kwargs.get("endpoint_url") or "AWS")
         hint = "start the emulator with `flask run`" if "//127." in address else "see the network"
         return f"Nobody answers at {address}: {hint}, then run the command again."

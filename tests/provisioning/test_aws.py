@@ -1,0 +1,50 @@
+"""What AWS refuses, as sentences that tell what to do."""
+
+from typing import Any
+
+import pytest
+from botocore import exceptions as boto
+from botocore.exceptions import ClientError
+
+from resource_server.provisioning.aws import explain, iam_action
+
+
+def refusal(code: str, operation: str = "DescribeUserPool") -> ClientError:
+    """Make an answer of AWS, whose text holds what must not be shown."""
+    return ClientError({"Error": {"Code": code, "Message": "hunter2"}}, operation)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (boto.NoCredentialsError(), "AWS_PROFILE"),
+        (boto.ProfileNotFound(profile="x"), "AWS_PROFILE"),
+        (boto.EndpointConnectionError(endpoint_url="http://127.0.0.1:5001/"), "flask run"),
+        (boto.ReadTimeoutError(endpoint_url="https://lambda.example.com"), "lambda.example.com"),
+        (boto.ParamValidationError(report="hunter2"), "--role-arn"),
+        (boto.DataNotFoundError(data_path="hunter2"), "DataNotFoundError"),
+        (refusal("AccessDeniedException"), "cognito-idp:DescribeUserPool"),
+        (refusal("AccessDeniedException", "GetFunction"), "lambda:GetFunction"),
+        (refusal("TooManyRequestsException"), "throttles"),
+        (refusal("ResourceNotFoundException"), "AWS_USER_POOL_ID"),
+        (refusal("ResourceNotFoundException", "DescribeUserPoolClient"), "APP_CLIENT_ID"),
+        (refusal("InvalidParameterValueException", "CreateFunction"), "--role-arn"),
+        (refusal("ExpiredTokenException"), "expired"),
+        (refusal("InvalidSignatureException"), "clock"),
+        (refusal("ResourceConflictException", "UpdateFunctionCode"), "again"),
+        (refusal("InvalidParameterException", "UpdateUserPool"), "UpdateUserPool with InvalidPar"),
+        (refusal(""), "no reason"),
+    ],
+)
+def test_errors_become_one_sentence(error: Any, says: str) -> None:
+    """The sentence names what to do, and repeats no text of AWS's."""
+    sentence = explain(error)
+    assert says in sentence
+    assert "hunter2" not in sentence
+    assert "\n" not in sentence
+
+
+def test_the_permission_has_the_operations_name() -> None:
+    """An operation's permission is its name under its service's prefix."""
+    assert iam_action("UpdateUserPool") == "cognito-idp:UpdateUserPool"
+    assert iam_action("AddPermission") == "lambda:AddPermission"
