@@ -1,6 +1,7 @@
 """Plans against a pool on moto, and what applying them does to it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ from botocore.stub import Stubber
 
 from resource_server.provisioning import bundle, plan, state
 from resource_server.provisioning.apply import Blocked, apply
-from resource_server.provisioning.aws import Aws
+from resource_server.provisioning.aws import Aws, iam_action
 from resource_server.provisioning.plan import Difference
 from tests.conftest import REGION
 from tests.provisioning.conftest import RICH_CLIENT, RICH_POOL, World
 from tests.provisioning.test_bundle import package
 
+DOCS = Path(__file__).parents[2] / "docs" / "provisioning.md"
 ACCOUNT = "123456789012"
 
 
@@ -417,3 +419,25 @@ def test_an_emulator_has_no_lambda(in_step: World) -> None:
     in_step.change_pool(LambdaConfig={})
     made = plan.make_plan(state.read(aws, target), target, model, has_lambda=False)
     assert (made.steps, len(made.blocked)) == ((), 1)
+
+
+def test_the_documented_policy_allows_what_is_called(world: World) -> None:
+    """docs/provisioning.md names a permission for every call that plan and apply make."""
+    called: set[str] = set()
+
+    def note(model: Any, **_: object) -> None:
+        service = "lambda" if model.service_model.service_name == "lambda" else "cognito-idp"
+        called.add(f"{service}:{model.name}")
+        assert iam_action(model.name) == f"{service}:{model.name}"
+
+    for client in (world.aws.cognito, world.functions):
+        client.meta.events.register("before-call", note)
+    world.apply()
+    world.functions.update_function_code(
+        FunctionName=world.function, ZipFile=package(code=b"# other")
+    )
+    world.aws.cognito.create_group(UserPoolId=world.pool_id, GroupName="testers")
+    world.apply(scopes=("me", "admin"), grants={"admins": "admin"}, prune=True)
+    policy = json.loads(DOCS.read_text(encoding="utf-8").split("```json")[1].split("```")[0])
+    documented = {action for statement in policy["Statement"][:2] for action in statement["Action"]}
+    assert called == documented
