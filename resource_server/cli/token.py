@@ -11,10 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from resource_server.cli.exit_codes import Command, Misuse
 from resource_server.identity import errors as identity
-from resource_server.identity.cognito import cognito_client
 from resource_server.identity.provider import Challenge, TokenSet
-from resource_server.provisioning import sign_in
-from resource_server.provisioning.aws import AWS_ERRORS, explain
 from resource_server.services import services
 from resource_server.tokens import TokenError
 from resource_server.tokens.parsing import (
@@ -30,13 +27,18 @@ _SENTENCES: dict[type[identity.IdentityError], str] = {
     identity.NotConfirmed: "The account is not confirmed yet: its code goes to /users/verify.",
     identity.PasswordResetRequired: "The password must be reset before anybody can sign in.",
     identity.TooManyRequests: "Too many attempts: wait some minutes.",
+    identity.BadCode: "The code is wrong: sign in anew.",
+    identity.ExpiredCode: "The code has expired or was used: sign in anew.",
+    identity.SignInExpired: "The sign-in took too long: sign in anew.",
+    identity.PasswordRejected: "The password does not meet the password policy: sign in anew.",
 }
 _UNAVAILABLE = "The sign-in failed: `flask cognito doctor` tells what is wrong with the pool."
+# Challenge -> the name of its answer (API reference, RespondToAuthChallenge), and what to ask.
 _PROMPTS = {
-    "EMAIL_OTP": "Code from the e-mail",
-    "NEW_PASSWORD_REQUIRED": "New password",
-    "SMS_MFA": "Code from the text message",
-    "SOFTWARE_TOKEN_MFA": "Code of the authenticator app",
+    "EMAIL_OTP": ("EMAIL_OTP_CODE", "Code from the e-mail"),
+    "NEW_PASSWORD_REQUIRED": ("NEW_PASSWORD", "New password"),
+    "SMS_MFA": ("SMS_MFA_CODE", "Code from the text message"),
+    "SOFTWARE_TOKEN_MFA": ("SOFTWARE_TOKEN_MFA_CODE", "Code of the authenticator app"),
 }
 
 
@@ -87,45 +89,34 @@ def token(
 def _sign_in(username: str, password: str) -> TokenSet:
     try:
         answer = services().identity.authenticate(username, password)
+        while isinstance(answer, Challenge):
+            answer = _answer(answer, username)
     except identity.IdentityError as error:
         raise click.ClickException(_SENTENCES.get(type(error), _UNAVAILABLE)) from None
-    while isinstance(answer, Challenge):
-        answer = _answer(answer, username)
     return answer
 
 
 def _answer(challenge: Challenge, username: str) -> TokenSet | Challenge:
-    """Ask for what a challenge wants."""
-    if not sign_in.can_answer(challenge):
+    """Ask for what a challenge wants: one text, a code or a new password, and nothing else."""
+    required = json.loads(challenge.parameters.get("requiredAttributes") or "[]")
+    if challenge.name not in _PROMPTS or required or challenge.session is None:
         raise click.ClickException(
             f"The pool wants {challenge.name}, which cannot be answered at a prompt: sign in "
             "through an application that can, or use an account without it."
         )
-    settings = services().settings
-    secret = settings.aws_cognito_app_client_secret
-    client = cognito_client(
-        settings.aws_region, endpoint_url=settings.aws_endpoint_url_cognito_identity_provider
-    )
+    name, question = _PROMPTS[challenge.name]
     is_password = challenge.name == "NEW_PASSWORD_REQUIRED"
-    text = click.prompt(
-        _PROMPTS[challenge.name], hide_input=True, confirmation_prompt=is_password, err=True
+    text = click.prompt(question, hide_input=True, confirmation_prompt=is_password, err=True)
+    # The real user name, which an e-mail address typed at sign-in is not.
+    real = challenge.parameters.get("USER_ID_FOR_SRP", username)
+    return services().identity.answer_challenge(
+        real, challenge.name, challenge.session, {name: text}
     )
-    try:
-        return sign_in.answer(
-            client,
-            challenge,
-            text,
-            username=username,
-            client_id=settings.aws_cognito_app_client_id,
-            client_secret=secret.get_secret_value() if secret else None,
-        )
-    except AWS_ERRORS as error:
-        raise click.ClickException(explain(error)) from None
 
 
 def _decoded(token: str) -> dict[str, Any]:
     """Read a token and let the verifier judge it."""
-    unverified_header, _, _, _ = split(token_bytes(token))
+    unverified_header, _, _ = split(token_bytes(token))
     refused = None
     try:
         services().verifier.verify(token)

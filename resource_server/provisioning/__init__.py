@@ -9,5 +9,4 @@ on the pool follows the code.
 - plan.py      what differs, as the calls that mend it
 - apply.py     these calls, made
 - doctor.py    faults in plain words
-- sign_in.py   answers to the challenges that a prompt can answer
 """

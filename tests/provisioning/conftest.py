@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 from moto.awslambda.models import lambda_backends
-from moto.cognitoidp.responses import CognitoIdpResponse
 from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.core.responses import ActionResult
 from moto.iam.models import iam_backends
 
 from resource_server.emulator import gaps
@@ -108,15 +106,19 @@ class World:
 
     def change_pool(self, **members: Any) -> None:
         """Change the pool, and write the rest back."""
-        takes = self.aws.cognito.meta.service_model.operation_model("UpdateUserPool").input_shape
-        kept = {name: value for name, value in self.pool().items() if name in takes.members}
+        kept = self._takes("UpdateUserPool", self.pool())
         self.aws.cognito.update_user_pool(**kept | {"UserPoolId": self.pool_id} | members)
 
     def change_client(self, **members: Any) -> None:
-        """Change the app client; moto keeps what is left out."""
-        self.aws.cognito.update_user_pool_client(
-            UserPoolId=self.pool_id, ClientId=self.client_id, **members
-        )
+        """Change the app client, and write the rest back."""
+        named = {"UserPoolId": self.pool_id, "ClientId": self.client_id}
+        client = self.aws.cognito.describe_user_pool_client(**named)["UserPoolClient"]
+        kept = self._takes("UpdateUserPoolClient", client)
+        self.aws.cognito.update_user_pool_client(**kept | named | members)
+
+    def _takes(self, operation: str, described: dict[str, Any]) -> dict[str, Any]:
+        members = self.aws.cognito.meta.service_model.operation_model(operation).input_shape.members
+        return {name: value for name, value in described.items() if name in members}
 
     def set_trigger(self, version: str, arn: str | None = None) -> None:
         """Configure the trigger under some version."""
@@ -135,23 +137,11 @@ class World:
         }
 
 
-def _update_resource_server(self: CognitoIdpResponse) -> ActionResult:
-    """Stand in for the operation that moto lacks; like AWS, it replaces all scopes."""
-    [pool] = [pool for pool in gaps.pools() if pool.id == self._get_param("UserPoolId")]
-    server = pool.resource_servers[self._get_param("Identifier")]
-    server.name, server.scopes = self._get_param("Name"), self._get_param("Scopes")
-    return ActionResult({"ResourceServer": server.to_json()})
-
-
 @pytest.fixture
 def world(
     mock_cognito_client: MockCognito, pool_keys: PoolKeys, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
     """A pool as somebody made it who knew nothing of this service."""
-    if not hasattr(CognitoIdpResponse, "update_resource_server"):
-        monkeypatch.setattr(
-            CognitoIdpResponse, "update_resource_server", _update_resource_server, raising=False
-        )
     with mock_aws(config={"lambda": {"use_docker": False}}):
         aws = connect(REGION)
         pool = aws.cognito.create_user_pool(PoolName="accounts", **RICH_POOL)["UserPool"]
