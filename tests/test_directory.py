@@ -304,13 +304,13 @@ def test_an_estimate_that_may_not_be_asked_for_is_none(
     assert directory.estimated_size() is None
 
 
-@pytest.mark.parametrize("missing", ["Username", "Enabled", "UserStatus", "Attributes"])
+@pytest.mark.parametrize("missing", ["Username", "Enabled", "UserStatus", "Attributes", "sub"])
 def test_a_user_described_by_half_is_unavailable(
     directory: CognitoUserDirectory, stub: Stubber, missing: str
 ) -> None:
     """An answer that makes no sense is no KeyError."""
-    user = {**FOUND, "Attributes": ATTRIBUTES}
-    del user[missing]
+    user = {**FOUND, "Attributes": [each for each in ATTRIBUTES if each["Name"] != missing]}
+    user.pop(missing, None)
     stub.add_response("list_users", {"Users": [user]})
     with pytest.raises(IdentityUnavailable):
         directory.page()

@@ -169,9 +169,9 @@ def _users(answer: Mapping[str, Any]) -> Sequence[DirectoryUser]:
 def _user(entry: Mapping[str, Any], *, attributes: str) -> DirectoryUser:
     """Read a user, whose attributes ListUsers and AdminGetUser call differently."""
     try:
-        values = {each["Name"]: each.get("Value") or None for each in entry[attributes]}
+        values = {each["Name"]: each["Value"] for each in entry[attributes] if each.get("Value")}
         return DirectoryUser(
-            sub=values["sub"] or "",
+            sub=values["sub"],
             username=entry["Username"],
             email=values.get("email"),
             full_name=values.get("name"),
