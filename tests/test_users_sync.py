@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, delete, event, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from resource_server.app import _prepare_sqlite
 from resource_server.identity.directory import DirectoryUser
@@ -18,7 +19,7 @@ from resource_server.identity.errors import IdentityUnavailable, TooManyRequests
 from resource_server.randoms.models import RandomNumber
 from resource_server.revocations.models import Revocation
 from resource_server.revocations.snapshot import DenyListSnapshot
-from resource_server.users import accounts
+from resource_server.users import accounts, administration
 from resource_server.users.models import User
 from resource_server.users.sync import Sync, TooManyGone
 from tests.conftest import both_databases
@@ -403,6 +404,24 @@ def test_two_runs_at_once_end_alike(world: World) -> None:
     }
     world.directory.before_page = lambda _: None
     assert world.sync() == {"listed": 600, "unchanged": 600}
+
+
+def test_one_connection_is_enough(database_url: str, world: World) -> None:
+    """Session and deny list never hold one each: many threads would wait for each other."""
+    engine = create_engine(
+        database_url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=1
+    )
+    world.directory.put(person(0, enabled=False))
+    world.directory.put(person(1))
+    deny_list = DenyListSnapshot(engine.begin)
+    with Session(engine) as session:
+        narrow = replace(world, session=session, deny_list=deny_list)
+        accounts.add(session, sub="gone", username="gone")
+        assert narrow.sync() == {"listed": 2, "made": 2, "disabled": 1, "gone": 1}
+        accounts.page(session, limit=1)  # as a view does, looking for the administrator
+        administration.disable(session, world.directory, deny_list, sub=person(1).sub, by="test")
+        administration.enable(session, world.directory, deny_list, sub=person(1).sub, by="test")
+    engine.dispose()
 
 
 def test_many_users_take_little_memory(world: World) -> None:

@@ -149,7 +149,7 @@ def apply(
     session: Session, users: Sequence[DirectoryUser], found: Differences, deny_list: Denies
 ) -> None:
     """Write what `compare` found. Commits. Two at once, or one beside a sign-up, end alike."""
-    # The deny list writes a transaction of its own, which SQLite would not allow beside this one.
+    # The deny list takes a connection of its own: whoever held one meanwhile might wait for it.
     session.rollback()
     # First: should the rest fail, the next time finds the same users to disable, and denies again.
     deny_list.revoke_users(found.disabled)
