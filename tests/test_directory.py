@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ import pytest
 from botocore.exceptions import NoCredentialsError, ProfileNotFound, ReadTimeoutError
 from botocore.stub import Stubber
 
+from resource_server.emulator import gaps
 from resource_server.identity.cognito import admin_client
 from resource_server.identity.cognito_directory import CognitoUserDirectory
 from resource_server.identity.directory import DirectoryUser, UserDirectory
@@ -43,6 +45,9 @@ class Populated(Protocol):
     def add(self, username: str, email: str | None = None, name: str | None = None) -> str:
         """Add a user; return the `sub`."""
 
+    def rename(self, sub: str, username: str) -> None:
+        """Give a user another name, though somebody may be known by it."""
+
 
 class OnMoto:
     """Cognito's, on moto."""
@@ -65,6 +70,14 @@ class OnMoto:
         [sub] = [each["Value"] for each in created["Attributes"] if each["Name"] == "sub"]
         return str(sub)
 
+    def rename(self, sub: str, username: str) -> None:
+        """See Populated; the emulator itself lets nobody take a name that is another's `sub`."""
+        [pool] = [pool for pool in gaps.pools() if pool.id == self._cognito.pool_id]
+        [user] = [user for user in pool.users.values() if user.id == sub]
+        del pool.users[user.username]
+        user.username = username
+        pool.users[username] = user
+
 
 class InMemory:
     """The one that other tests use."""
@@ -79,6 +92,10 @@ class InMemory:
         status = "FORCE_CHANGE_PASSWORD"
         self._users.put(DirectoryUser(sub, username, email, name, status=status))
         return sub
+
+    def rename(self, sub: str, username: str) -> None:
+        """See Populated."""
+        self._users.put(replace(self._users.users[sub], username=username))
 
 
 @pytest.fixture(params=["moto", "memory"])
@@ -166,7 +183,8 @@ def test_a_user_is_found_by_sub_name_or_address(populated: Populated) -> None:
 def test_a_name_that_is_anothers_sub_misleads_nobody(populated: Populated) -> None:
     """Who signs up under somebody's `sub` is not taken for them, and can still be named."""
     victim = populated.add("victim")
-    impostor = populated.add(victim)
+    impostor = populated.add("impostor")
+    populated.rename(impostor, victim)
     assert populated.directory.get(victim).username == "victim"
     assert [user.sub for user in populated.directory.find(victim)] == [victim]
     assert [user.sub for user in populated.directory.find(impostor)] == [impostor]
