@@ -1,10 +1,26 @@
-"""A newcomer's way through the service, over HTTP, with Cognito on moto."""
+"""A newcomer's way through the service, with Cognito on moto, and a whole life over HTTP."""
 
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
 from flask.testing import FlaskClient
+from sqlalchemy import delete
 from werkzeug.test import TestResponse
 
 from resource_server.emulator import gaps
+from resource_server.emulator.server import ADMIN_PASSWORD, ADMIN_USERNAME, EmulatorServer
+from resource_server.emulator.state import EmulatorState
+from resource_server.extensions import db
+from resource_server.revocations.models import Revocation
+from resource_server.revocations.snapshot import CLOCK_DIFFERENCE_SECONDS
+from resource_server.users.models import User
 from tests.conftest import CHALLENGE, METADATA, PASSWORD, MockCognito, bearer, both_databases
+
+SECOND = "S3cond-passw0rd!"
 
 
 @both_databases
@@ -102,3 +118,127 @@ def _log_in(client: FlaskClient, username: str = "grace") -> TestResponse:
 
 def _other_than(code: str) -> str:
     return f"{(int(code) + 1) % 10**6:06}"
+
+
+# The same service, with Cognito at the other end of a socket
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[EmulatorState]:
+    """The emulator as `flask run` starts it, on a free port."""
+    state = EmulatorState.new()
+    state.port = 0
+    server = EmulatorServer(state, tmp_path / "emulator.json")
+    server.start()
+    yield state
+    server.stop()
+    gaps.clock.reset()
+
+
+@pytest.fixture
+def over_http(
+    emulator: EmulatorState, database_url: str, make_app: Callable[[Mapping[str, str]], APIFlask]
+) -> Iterator[tuple[APIFlask, FlaskClient]]:
+    """The service that uses it, on a database where it writes for good."""
+    app = make_app({**emulator.settings, "COGNITO_EMULATOR": "off", "DATABASE_URL": database_url})
+    yield app, app.test_client()
+    with app.app_context():
+        for table in (User, Revocation):
+            db.session.execute(delete(table))
+        db.session.commit()
+
+
+@both_databases
+def test_a_whole_life(over_http: tuple[APIFlask, FlaskClient]) -> None:
+    """From sign-up to deletion by way of everything that may happen to an account in between."""
+    app, client = over_http
+    account = {"username": "grace", "email": "grace@example.com", "password": PASSWORD}
+    assert client.post("/users/signup", json=account).status_code == 201
+    client.post("/users/resend_confirmation_code", json={"username": "grace"})  # the mail was lost
+    code = {"username": "grace", "confirmation_code": gaps.outbox.last_code("grace")}
+    assert client.post("/users/verify", json=code).status_code == 200
+
+    laptop = _a_day_with_two_devices(client)
+    _a_new_password(client, laptop)
+    _a_second_factor(client, laptop)
+    admin = _an_administrator_at_work(client, laptop)
+
+    # Nobody at Cognito differs from the rows here.
+    synced = app.test_cli_runner().invoke(args=["users", "sync", "--json"])
+    assert synced.exit_code == 0, synced.output
+    counts = json.loads(synced.stdout)
+    assert (counts["changed"], counts["disabled"], counts["gone"]) == (0, 0, 0)
+
+    last = bearer(_log_in(client).json["access_token"])
+    assert client.delete("/users/me", headers=last).status_code == 204
+    assert client.get("/randoms", headers=last).status_code == 401
+    assert _log_in(client).status_code == 401
+    assert "grace" not in {user["username"] for user in _users(client, admin)}
+
+
+def _a_day_with_two_devices(client: FlaskClient) -> dict[str, str]:
+    """Draw, refresh, take a name; sign out of the phone and keep the laptop, which is returned."""
+    phone = _log_in(client).json
+    headers = bearer(phone["access_token"])
+    drawn = client.post("/randoms", headers=headers, json={"min_value": 1, "max_value": 6})
+    assert drawn.status_code == 201
+    form = {"grant_type": "refresh_token", "refresh_token": phone["refresh_token"]}
+    headers = bearer(client.post("/users/refresh", data=form).json["access_token"])
+    assert client.get("/randoms", headers=headers).json == [drawn.json]
+    client.patch("/users/me", headers=headers, json={"full_name": "Grace Hopper"})
+    assert client.get("/users/me", headers=headers).json["full_name"] == "Grace Hopper"
+
+    laptop = bearer(_log_in(client).json["access_token"])
+    one = {"everywhere": False, "refresh_token": phone["refresh_token"]}
+    assert client.post("/users/logout", headers=headers, json=one).status_code == 200
+    assert client.get("/randoms", headers=headers).status_code == 401
+    assert client.get("/randoms", headers=laptop).status_code == 200
+    return laptop
+
+
+def _a_new_password(client: FlaskClient, laptop: dict[str, str]) -> None:
+    """Forget it, reset it, and change it back."""
+    client.post("/users/forgot_password", json={"username": "grace"})
+    code = gaps.outbox.last_code("grace")
+    forgotten = {"username": "grace", "confirmation_code": code, "password": SECOND}
+    assert client.post("/users/reset_password", json=forgotten).status_code == 200
+    assert _log_in(client).status_code == 401
+    both = {"previous_password": SECOND, "password": PASSWORD}
+    assert client.post("/users/change_password", headers=laptop, json=both).status_code == 200
+
+
+def _a_second_factor(client: FlaskClient, laptop: dict[str, str]) -> None:
+    """Turn it on, sign in with it, turn it off."""
+    secret = client.post("/users/me/totp", headers=laptop).json["secret"]
+    proof = {"confirmation_code": gaps.totp_code(secret, gaps.clock.now())}
+    assert client.post("/users/me/totp/verify", headers=laptop, json=proof).status_code == 200
+    asked = _log_in(client).json
+    gaps.clock.advance(30)  # a code serves once
+    totp = {"SOFTWARE_TOKEN_MFA_CODE": gaps.totp_code(secret, gaps.clock.now())}
+    sent = {name: asked[name] for name in ("username", "session", "challenge")}
+    answer = client.post("/users/login/challenge", json={**sent, "responses": totp})
+    assert answer.status_code == 200
+    gaps.clock.reset()
+    off = client.put("/users/me/totp", headers=laptop, json={"enabled": False})
+    assert off.status_code == 200
+
+
+def _an_administrator_at_work(client: FlaskClient, laptop: dict[str, str]) -> dict[str, str]:
+    """Shut the account, which ends its tokens, and open it again; return the administrator."""
+    form = {"username": ADMIN_USERNAME, "password": ADMIN_PASSWORD}
+    admin = bearer(client.post("/users/login", data=form).json["access_token"])
+    client.get("/users/me", headers=admin)  # the row learns its e-mail address
+    [sub] = [user["sub"] for user in _users(client, admin) if user["username"] == "grace"]
+    assert client.post(f"/users/{sub}/disable", headers=admin).json["disabled"]
+    assert client.get("/randoms", headers=laptop).status_code == 401
+    assert _log_in(client).status_code == 401
+    assert not client.post(f"/users/{sub}/enable", headers=admin).json["disabled"]
+    # Whoever is disabled is shut out by the second, with some for clocks that differ.
+    gaps.clock.advance(CLOCK_DIFFERENCE_SECONDS)
+    return admin
+
+
+def _users(client: FlaskClient, admin: dict[str, str]) -> list[dict[str, Any]]:
+    listed = client.get("/users", headers=admin).json
+    assert isinstance(listed, list), listed
+    return listed
