@@ -88,9 +88,13 @@ class JwksServer:
         """How often it was asked."""
         return len(self.uris)
 
+    def begun(self) -> threading.Thread:
+        """Wait until one more download has begun, and return its thread."""
+        return self._threads.get(timeout=10)
+
     def finish(self) -> None:
         """Wait until one more download that was begun is over, whatever came of it."""
-        thread = self._threads.get(timeout=10)
+        thread = self.begun()
         thread.join(10)
         assert not thread.is_alive()
 
