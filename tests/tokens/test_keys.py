@@ -528,6 +528,18 @@ def test_past_the_hard_age_there_are_no_keys(server: JwksServer, kid: str) -> No
     assert store.ready()
 
 
+def test_who_comes_back_when_told_is_not_too_early(server: JwksServer, kid: str) -> None:
+    """The time until the next download is rounded up to whole seconds."""
+    store = server.warm_store(kid)
+    server.body = requests.ConnectionError("down")
+    for server.seconds in (3600, 3601, 3603, 3607, 3615, 86_399.5):
+        assert store.find(kid)
+        server.finish()
+    server.seconds = 86_400
+    assert unavailable(store, kid).retry_after == 30
+    assert server.fetches == 7
+
+
 def test_past_the_hard_age_a_verifier_answers_unavailable_for_remembered_tokens(
     forge: Forge, server: JwksServer
 ) -> None:
