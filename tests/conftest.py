@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 import responses
 from apiflask import APIFlask
@@ -85,6 +86,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no setting of this machine reach a test."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_aws_models_once() -> Iterator[None]:
+    """Let all sessions of botocore share what they read from disk: half of a client's making."""
+    loader = botocore.session.create_loader()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(botocore.session, "create_loader", lambda _path=None: loader)
+        yield
 
 
 @pytest.fixture(scope="session")
