@@ -29,9 +29,10 @@ run: install  ## Serve on http://127.0.0.1:5000 with the Cognito emulator (optio
 test: install  ## Run the tests (options: ARGS="-k tokens -x")
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: install  ## Check style and format
+lint: install  ## Check style, format and the CloudFormation template
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/cfn-lint deploy/cloudformation.yaml
 
 types: install  ## Check types (mypy --strict)
 	$(BIN)/mypy
