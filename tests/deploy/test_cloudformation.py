@@ -1,8 +1,8 @@
 """deploy/cloudformation.yaml, deployed on moto: somebody signs in against what comes out."""
 
+import ast
 import importlib
 import io
-import ast
 import json
 import re
 import shlex
