@@ -29,8 +29,7 @@ from tests.conftest import PASSWORD, REGION, MockCognito, bearer
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "cloudformation.yaml"
 STACK = "auth"
 BUCKET = "artifacts"
-CODE = re.compile(r"^( +Code:) (\S+\.py)$", re.MULTILINE)
-HANDLER = re.compile(r"^ +Handler: (\S+)$", re.MULTILINE)
+CODE = re.compile(r"^( +Code:) (\S+)$", re.MULTILINE)
 
 MakeApp = Callable[[Mapping[str, str]], APIFlask]
 Deploy = Callable[..., "Stack"]
@@ -84,14 +83,15 @@ def _cli(command: str) -> tuple[list[str], dict[str, str]]:
 
 
 def packaged() -> str:
-    """Do what `aws cloudformation package` does: zip the file, upload it, name the zip."""
+    """Do what `aws cloudformation package` does: zip the folder, upload it, name the zip."""
     template = TEMPLATE.read_text(encoding="utf-8")
-    found = CODE.search(template)
-    assert found, "the trigger's Code is the path of a file"
-    code = (TEMPLATE.parent / found[2]).resolve()
+    [(_, path)] = CODE.findall(template)
+    folder = TEMPLATE.parent / path
+    assert folder.is_dir(), "a single file is zipped in its own folder only, and uploaded raw else"
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w") as archive:
-        archive.write(code, code.name)
+        for file in filter(Path.is_file, folder.rglob("*")):
+            archive.write(file, file.relative_to(folder))
     s3 = boto3.client("s3", region_name=REGION)
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket=BUCKET, Key="trigger.zip", Body=body.getvalue())
@@ -309,12 +309,11 @@ def test_the_group_is_the_one_that_the_service_asks_for(deploy: Deploy) -> None:
 
 
 def test_the_trigger_is_the_tested_file(deploy: Deploy) -> None:
-    """The zip holds resource_server/triggers/pre_token_generation.py, and the handler is in it."""
+    """The zip has resource_server/triggers/pre_token_generation.py at its top, with the handler."""
     stack = deploy()
     source = Path(pre_token_generation.__file__)
     body = boto3.client("s3", region_name=REGION).get_object(Bucket=BUCKET, Key="trigger.zip")
     with zipfile.ZipFile(io.BytesIO(body["Body"].read())) as archive:
-        assert archive.namelist() == [source.name]
         assert archive.read(source.name) == source.read_bytes()
     module, _, name = _function(stack)["Handler"].partition(".")
     assert module == source.stem
@@ -343,10 +342,8 @@ def test_the_trigger_may_write_its_own_log_and_nothing_else(deploy: Deploy) -> N
     iam, role = boto3.client("iam", region_name=REGION), stack.resources["TriggerRole"]
     assert not iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
     [policy] = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    document: Any = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-    if isinstance(document, str):  # moto writes down a Python dict where AWS has JSON
-        document = ast.literal_eval(document)
-    [statement] = document["Statement"]
+    document = str(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
+    [statement] = ast.literal_eval(document)["Statement"]  # moto keeps a repr, where AWS has JSON
     assert statement["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
     assert statement["Resource"].removesuffix(":*") == group["arn"].removesuffix(":*")
 
