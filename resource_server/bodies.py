@@ -5,17 +5,19 @@ JSON must be UTF-8, labelled as JSON, without NaN and without a member that occu
 """
 
 import json
+from collections.abc import Sequence
 from io import BytesIO
-from typing import IO, Any, NoReturn
+from typing import IO, Annotated, Any, NoReturn, TypeVar
 
-from flask import Request
+from flask import Request, url_for
 from flask.json.provider import DefaultJSONProvider
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.utils import cached_property
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_ID = 2**63 - 1  # BIGINT
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -27,6 +29,36 @@ class Schema(BaseModel):
     """
 
     model_config = ConfigDict(hide_input_in_errors=True, from_attributes=True)
+
+
+class PageQuery(Schema):
+    """Which part of a list by id; `after` is an id and does not slow down with depth."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 100
+    after: Annotated[int, Field(ge=0, le=MAX_ID)] | None = None
+
+
+class Numbered(Schema):
+    """What has an id, by which lists are in order."""
+
+    id: int
+
+
+Shown = TypeVar("Shown", bound=Numbered)
+
+
+def page_answer(
+    found: Sequence[object], schema: type[Shown], *, limit: int, endpoint: str
+) -> tuple[list[Shown], dict[str, str]]:
+    """Answer with a page, and with a link to the next one (RFC 8288) if there is one.
+
+    `found` is what was asked for by `limit + 1`: the one too many tells that there is more.
+    """
+    page = [schema.model_validate(each) for each in found[:limit]]
+    if len(found) == len(page):
+        return page, {}
+    following = url_for(endpoint, limit=limit, after=page[-1].id)
+    return page, {"Link": f'<{following}>; rel="next"'}
 
 
 class StrictJSONProvider(DefaultJSONProvider):

@@ -7,8 +7,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from resource_server.bodies import MAX_ID
 from resource_server.randoms.models import RandomNumber
-from resource_server.randoms.schemas import MAX_ID
 from resource_server.testing.pool import CognitoPool
 from resource_server.users.models import User
 from tests.conftest import bearer, both_databases

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Handler = Callable[[dict[str, Any], object], dict[str, Any]]
+from resource_server.tokens.claims import SIGN_IN_SCOPE
 
-SIGN_IN_SCOPE = "aws.cognito.signin.user.admin"
+Handler = Callable[[dict[str, Any], object], dict[str, Any]]
 
 # What a trigger may neither add, change nor take away (guide, "Excluded claims").
 _RESERVED_CLAIMS = (

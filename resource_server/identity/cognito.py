@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 # Seconds. A sign-in waits 2 + 5 at worst and is tried twice: within gunicorn's 30 s.
 _CONNECT_TIMEOUT, _READ_TIMEOUT, _MAX_ATTEMPTS = 2, 5, 2
 # Throttling lasts seconds; a user's own limit up to 15 minutes (Cognito guide, "Quotas").
-_THROTTLED_SECONDS, _LIMITED_SECONDS = 5, 300
+THROTTLED_SECONDS, _LIMITED_SECONDS = 5, 300
 
 # Cognito's error code -> our exception. Where one code means several things, a row with the
 # operation goes first: NotAuthorizedException alone stands for a dozen situations.
@@ -108,7 +108,7 @@ _TOKEN_ERRORS = {
 # How servers that are not AWS say that they lack an operation.
 _NOT_TO_BE_HAD = {"UnknownOperationException", "NotImplemented", "InternalFailure", "501"}
 _RETRY_AFTER = {
-    "TooManyRequestsException": _THROTTLED_SECONDS,
+    "TooManyRequestsException": THROTTLED_SECONDS,
     "TooManyFailedAttemptsException": _LIMITED_SECONDS,
     "LimitExceededException": _LIMITED_SECONDS,
 }
@@ -172,8 +172,10 @@ def _never_retry_a_limit(
     response: tuple[object, Mapping[str, Any]] | None = None, operation: Any = None, **_: object
 ) -> None:
     """Hand a user's own limit on at once; botocore would count it as throttling and try again."""
-    if response is not None and _code(response[1]) == "LimitExceededException":
-        raise ClientError(dict(response[1]), operation.name)  # type: ignore[arg-type]
+    if response is not None:
+        error = ClientError(dict(response[1]), operation.name)  # type: ignore[arg-type]
+        if code_of(error) == "LimitExceededException":
+            raise error
 
 
 class CognitoIdentityProvider:
@@ -204,7 +206,7 @@ class CognitoIdentityProvider:
             )
         except ClientError as error:
             # Raised after the account was made (Cognito API reference, SignUp).
-            if _code(error.response) == "CodeDeliveryFailureException":
+            if code_of(error) == "CodeDeliveryFailureException":
                 return SignUp(sub=None, code_delivered=False)
             raise _translated(error) from None
         if "UserSub" not in answer:
@@ -256,7 +258,7 @@ class CognitoIdentityProvider:
                 "get_tokens_from_refresh_token",
                 ClientId=self._client_id,
                 RefreshToken=refresh_token,
-                **({"ClientSecret": self._client_secret} if self._client_secret else {}),
+                **self._secret(),
             )
         except ClientError as error:
             if not _is_missing(error):
@@ -287,8 +289,7 @@ class CognitoIdentityProvider:
 
     def revoke(self, refresh_token: str) -> None:
         """See IdentityProvider."""
-        secret = {"ClientSecret": self._client_secret} if self._client_secret else {}
-        self._call("revoke_token", Token=refresh_token, ClientId=self._client_id, **secret)
+        self._call("revoke_token", Token=refresh_token, ClientId=self._client_id, **self._secret())
 
     def sign_out(self, access_token: str) -> None:
         """See IdentityProvider."""
@@ -370,7 +371,7 @@ class CognitoIdentityProvider:
         try:
             self._ask(operation, **self._user(username))
         except ClientError as error:
-            code = _code(error.response)
+            code = code_of(error)
             if code not in _NOTHING_TO_SEND or _is_ours(error) or _is_limit(error):
                 raise _translated(error) from None
             if code == "CodeDeliveryFailureException":
@@ -403,6 +404,10 @@ class CognitoIdentityProvider:
     def _hash(self, username: str) -> dict[str, str]:
         """SECRET_HASH as a parameter of a sign-in, where the client has a secret."""
         return {} if self._client_secret is None else {"SECRET_HASH": self._secret_hash(username)}
+
+    def _secret(self) -> dict[str, str]:
+        """Give the secret itself, which two operations take instead of a hash (T18)."""
+        return {"ClientSecret": self._client_secret} if self._client_secret else {}
 
     def _secret_hash(self, username: str) -> str:
         return secret_hash(username, self._client_id, self._client_secret or "")
@@ -443,26 +448,33 @@ def _senseless(operation: str) -> IdentityUnavailable:
 
 def _is_ours(error: ClientError) -> bool:
     """Tell whether Cognito complains about our set-up, which is no user's fault."""
-    message = str(error.response.get("Error", {}).get("Message", ""))
-    code = _code(error.response)
-    return code == "NotAuthorizedException" and message.startswith(_SET_UP_MESSAGES)
+    return _begins(error, _SET_UP_MESSAGES)
 
 
 def _is_limit(error: ClientError) -> bool:
     """Tell whether a user tried too often: some limits have no code of their own."""
-    message = str(error.response.get("Error", {}).get("Message", ""))
-    code = _code(error.response)
-    return code == "NotAuthorizedException" and message.startswith(_LIMIT_MESSAGES)
+    return _begins(error, _LIMIT_MESSAGES)
+
+
+def _begins(error: ClientError, messages: tuple[str, ...]) -> bool:
+    """Tell what the overloaded NotAuthorizedException means, by how its message begins (T23)."""
+    return code_of(error) == "NotAuthorizedException" and message_of(error).startswith(messages)
 
 
 def _is_missing(error: ClientError) -> bool:
     """Tell whether a server that is not AWS lacks the operation."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return _code(error.response) in _NOT_TO_BE_HAD or status in {404, 501}
+    return code_of(error) in _NOT_TO_BE_HAD or status in {404, 501}
 
 
-def _code(response: Mapping[str, Any]) -> str:
-    return str(response.get("Error", {}).get("Code", ""))
+def code_of(error: ClientError) -> str:
+    """Return the code of AWS's answer; empty if it has none."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def message_of(error: ClientError) -> str:
+    """Return AWS's text, to tell situations apart that share a code; never to show or log."""
+    return str(error.response.get("Error", {}).get("Message", ""))
 
 
 def _translated(error: ClientError, *, meaning: str | None = None) -> IdentityError:
@@ -470,8 +482,7 @@ def _translated(error: ClientError, *, meaning: str | None = None) -> IdentityEr
 
     `meaning` takes the operation's place where one operation does several things.
     """
-    operation, code = meaning or error.operation_name, _code(error.response)
-    message = str(error.response.get("Error", {}).get("Message", ""))
+    operation, code = meaning or error.operation_name, code_of(error)
     if _is_limit(error):
         return TooManyRequests(_LIMITED_SECONDS)
     if code in _RETRY_AFTER:
@@ -479,7 +490,7 @@ def _translated(error: ClientError, *, meaning: str | None = None) -> IdentityEr
     known = _ERRORS.get((operation, code))
     if known is None and operation in _BY_ACCESS_TOKEN and code in _TOKEN_ERRORS:
         known = SessionEnded
-        if operation == "ChangePassword" and message.startswith(_WRONG_PASSWORD_MESSAGES):
+        if operation == "ChangePassword" and _begins(error, _WRONG_PASSWORD_MESSAGES):
             known = WrongPassword
     if known is None:
         known = _ERRORS.get(code, IdentityUnavailable)

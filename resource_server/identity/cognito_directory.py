@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore import exceptions as botocore
 from botocore.exceptions import BotoCoreError, ClientError
 
+from resource_server.identity.cognito import THROTTLED_SECONDS, code_of
 from resource_server.identity.directory import DirectoryPage, DirectoryUser
 from resource_server.identity.errors import (
     DirectoryForbidden,
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 PAGE_SIZE = 60  # the most that ListUsers gives (API reference)
 _LONGEST_NAME = 128  # characters (API reference, AdminGetUser)
-_THROTTLED_SECONDS = 5
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
 NO_CREDENTIALS = (
@@ -184,12 +184,11 @@ def _user(entry: Mapping[str, Any], *, attributes: str) -> DirectoryUser:
 
 
 def _translated(error: ClientError) -> IdentityError:
-    operation = error.operation_name
-    code = str(error.response.get("Error", {}).get("Code", ""))
+    operation, code = error.operation_name, code_of(error)
     if code == "UserNotFoundException":
         return NoSuchUser()
     if code in _THROTTLED:
-        return TooManyRequests(_THROTTLED_SECONDS)
+        return TooManyRequests(THROTTLED_SECONDS)
     # A fault of the set-up or of Cognito: the code tells an operator which, and has no secret.
     logger.error("Cognito %s failed: %s", operation, code)
     if code in _FORBIDDEN:

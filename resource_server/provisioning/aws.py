@@ -23,7 +23,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnection
 
-from resource_server.identity.cognito import admin_client
+from resource_server.identity import cognito
 
 AwsError = BotoCoreError | ClientError
 AWS_ERRORS = (BotoCoreError, ClientError)
@@ -69,14 +69,8 @@ _SENTENCES: dict[str | tuple[str, str], str] = {
         "Lambda refused the new function: lambda.amazonaws.com must be allowed to assume the role "
         "of --role-arn; a role made just now needs some seconds."
     ),
-    ("RespondToAuthChallenge", "NotAuthorizedException"): (
-        "The sign-in took too long or was refused: begin again."
-    ),
-    "CodeMismatchException": "The code is wrong: begin again.",
-    "ExpiredCodeException": "The code has expired: begin again.",
     "ExpiredToken": "The AWS credentials have expired: sign in to AWS again.",
     "ExpiredTokenException": "The AWS credentials have expired: sign in to AWS again.",
-    "InvalidPasswordException": "The new password does not meet the pool's policy.",
     "InvalidSignatureException": (
         "AWS does not accept the signature: the secret key is wrong, or this machine's clock is."
     ),
@@ -98,24 +92,17 @@ def connect(region: str, *, endpoint_url: str | None = None) -> Aws:
 
     Raises BotoCoreError, if a profile is named that does not exist.
     """
-    cognito = admin_client(region, endpoint_url=endpoint_url)
+    pools = cognito.admin_client(region, endpoint_url=endpoint_url)
     if endpoint_url is not None:
-        return Aws(cognito, None)
+        return Aws(pools, None)
     config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"})
     functions = boto3.session.Session().client("lambda", region_name=region, config=config)
-    return Aws(cognito, functions)
+    return Aws(pools, functions)
 
 
 def code_of(error: AwsError) -> str:
     """Return the code of AWS's answer; empty if there was none."""
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
-    return ""
-
-
-def message_of(error: ClientError) -> str:
-    """Return AWS's text, to tell situations apart that share a code; never to show or log."""
-    return str(error.response.get("Error", {}).get("Message", ""))
+    return cognito.code_of(error) if isinstance(error, ClientError) else ""
 
 
 def iam_action(operation: str) -> str:

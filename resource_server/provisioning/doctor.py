@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from resource_server.identity.cognito import secret_hash
+from resource_server.identity.cognito import message_of, secret_hash
 from resource_server.provisioning import plan
 from resource_server.provisioning.aws import (
     DENIED,
@@ -22,7 +22,6 @@ from resource_server.provisioning.aws import (
     code_of,
     explain,
     iam_action,
-    message_of,
 )
 from resource_server.provisioning.state import (
     SCOPES_BY_GROUP,

@@ -10,10 +10,10 @@ from botocore.exceptions import ClientError
 
 from resource_server.provisioning import bundle
 from resource_server.provisioning.aws import NOT_FOUND, Aws, code_of
+from resource_server.tokens.claims import SIGN_IN_SCOPE
 from resource_server.triggers import pre_token_generation
 
-ADMIN_SCOPE = "aws.cognito.signin.user.admin"
-COGNITO_SCOPES = frozenset({ADMIN_SCOPE, "openid", "email", "phone", "profile"})
+COGNITO_SCOPES = frozenset({SIGN_IN_SCOPE, "openid", "email", "phone", "profile"})
 SCOPES_BY_GROUP = "SCOPES_BY_GROUP"
 _COGNITO = "cognito-idp.amazonaws.com"
 
@@ -49,7 +49,7 @@ class Target:
     def never_given(self, mapping: Mapping[str, str]) -> list[str]:
         """Return the declared scopes that a mapping of groups to scopes gives to nobody."""
         given = {scope for scopes in mapping.values() for scope in scopes.split()}
-        return [scope for scope in self.scopes if scope not in given | {ADMIN_SCOPE}]
+        return [scope for scope in self.scopes if scope not in given | {SIGN_IN_SCOPE}]
 
 
 @dataclass(frozen=True, slots=True)

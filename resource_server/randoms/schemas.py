@@ -4,9 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StrictInt, model_validator
 
-from resource_server.bodies import Schema
-
-MAX_ID = 2**63 - 1  # BIGINT
+from resource_server.bodies import MAX_ID, Numbered, PageQuery, Schema
 
 # Beyond 2^53 - 1 a JavaScript client would read another number (RFC 8259 §6). Strict: true, 1.0 and
 # "1" are no integers.
@@ -33,18 +31,15 @@ class RandomPatch(Schema):
     max_value: Bound | None = None
 
 
-class PageQuery(Schema):
-    """Which part of the list; `after` is an id and does not slow down with depth."""
+class RandomsQuery(PageQuery):
+    """Which part of the list; `offset` counts from `after`, or from the beginning."""
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 100
     offset: Annotated[int, Field(ge=0, le=MAX_ID)] = 0
-    after: Annotated[int, Field(ge=0, le=MAX_ID)] | None = None
 
 
-class RandomOut(Schema):
+class RandomOut(Numbered):
     """A random number."""
 
-    id: int
     num: int
     min_value: int
     max_value: int

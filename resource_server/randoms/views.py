@@ -5,9 +5,10 @@ from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from resource_server.auth import current_principal, require_scope
+from resource_server.bodies import MAX_ID, page_answer
 from resource_server.extensions import db
 from resource_server.problems import Problem, answer, invalid_body
-from resource_server.randoms.schemas import MAX_ID, PageQuery, RandomIn, RandomOut, RandomPatch
+from resource_server.randoms.schemas import RandomIn, RandomOut, RandomPatch, RandomsQuery
 from resource_server.randoms.store import BoundsOutOfOrder, NoSuchRandom, OwnedRandoms
 from resource_server.users.accounts import active_account
 
@@ -20,17 +21,12 @@ _ITEM = f"/<int(max={MAX_ID}):random_id>"
 
 @randoms.get("")
 @require_scope(SCOPES)
-@randoms.input(PageQuery, location="query", arg_name="query")
+@randoms.input(RandomsQuery, location="query", arg_name="query")
 @randoms.output(list[RandomOut])  # type: ignore[arg-type]  # APIFlask takes it, its hint lacks it
-def list_randoms(query: PageQuery) -> ResponseReturnValue:
+def list_randoms(query: RandomsQuery) -> ResponseReturnValue:
     """List your random numbers by id; `Link: …; rel="next"` leads to the next page."""
-    # One more than asked for tells whether there is another page.
     found = _mine().page(limit=query.limit + 1, offset=query.offset, after=query.after)
-    page = [RandomOut.model_validate(number) for number in found[: query.limit]]
-    if len(found) == len(page):
-        return page, {}
-    following = url_for(".list_randoms", limit=query.limit, after=page[-1].id)
-    return page, {"Link": f'<{following}>; rel="next"'}
+    return page_answer(found, RandomOut, limit=query.limit, endpoint=".list_randoms")
 
 
 @randoms.post("")
@@ -82,7 +78,4 @@ def _bounds_out_of_order(_error: BoundsOutOfOrder) -> ResponseReturnValue:
 def _mine() -> OwnedRandoms:
     """Return the caller's random numbers; a disabled account is refused here."""
     session = db.session()
-    account = active_account(
-        session, sub=current_principal.sub, username=current_principal.username
-    )
-    return OwnedRandoms(account.sub, session)
+    return OwnedRandoms(active_account(session, current_principal).sub, session)

@@ -23,7 +23,8 @@ from resource_server.identity.errors import (
     WrongPassword,
 )
 from resource_server.identity.provider import Challenge, Profile, SignUp, TokenSet
-from resource_server.testing.pool import SIGN_IN_SCOPE, CognitoPool
+from resource_server.testing.pool import CognitoPool
+from resource_server.tokens.claims import SIGN_IN_SCOPE
 
 NEW_PASSWORD, TOTP = "NEW_PASSWORD_REQUIRED", "SOFTWARE_TOKEN_MFA"
 _LIFETIME = 3600

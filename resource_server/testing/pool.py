@@ -7,8 +7,7 @@ from typing import Any
 
 from resource_server.emulator.keys import PoolKeys, TokenUse
 from resource_server.tokens import UserPool
-
-SIGN_IN_SCOPE = "aws.cognito.signin.user.admin"
+from resource_server.tokens.claims import SIGN_IN_SCOPE
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ from resource_server.tokens.errors import (
 )
 from resource_server.tokens.pool import UserPool
 
+SIGN_IN_SCOPE = "aws.cognito.signin.user.admin"
+"""What Cognito's own operations ask of an access token; every sign-in gives it."""
+
 # Characters. Cognito's are UUIDs, and user names of at most 128 (API reference); a store may count
 # on it, and on the absence of NUL, which PostgreSQL does not take.
 _LONGEST_NAME, _LONGEST_ID = 128, 256

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
 
 from resource_server.identity.directory import DirectoryUser
+from resource_server.tokens import AccessToken
 from resource_server.users.models import User
 
 
@@ -54,16 +55,16 @@ def add(session: Session, *, sub: str, username: str, email: str | None = None) 
     session.commit()
 
 
-def active_account(session: Session, *, sub: str, username: str | None) -> User:
+def active_account(session: Session, token: AccessToken) -> User:
     """Return the account behind a token, making its row if this is the first time.
 
     Raises AccountDisabled.
     """
-    statement = select(User).where(User.sub == sub)
+    statement = select(User).where(User.sub == token.sub)
     user = session.scalar(statement)
     if user is None:
         # A client-credentials token has no user name; its `sub` is the app client's id.
-        add(session, sub=sub, username=username or sub)
+        add(session, sub=token.sub, username=token.username or token.sub)
         user = session.scalars(statement).one()
     if user.disabled:
         raise AccountDisabled

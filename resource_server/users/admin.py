@@ -1,15 +1,12 @@
 """Administration of users, for members of one Cognito group."""
 
-from typing import Annotated
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import url_for
 from flask.typing import ResponseReturnValue
-from pydantic import Field
 
 from resource_server.auth import current_principal, require_scope
-from resource_server.bodies import Schema
+from resource_server.bodies import PageQuery, page_answer
 from resource_server.extensions import db
 from resource_server.problems import Problem, answer
 from resource_server.services import services
@@ -19,16 +16,8 @@ from resource_server.users.schemas import UserOut
 
 admin = APIBlueprint("admin", __name__, url_prefix="/users")
 
-_MAX_ID = 2**63 - 1  # BIGINT
 # A `sub` of Cognito's is a UUID; an app client's row has another, and is no user.
 _USER = "/<uuid:sub>"
-
-
-class UsersQuery(Schema):
-    """Which part of the list; `after` is an id."""
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 100
-    after: Annotated[int, Field(ge=0, le=_MAX_ID)] = 0
 
 
 class OwnAccount(Exception):
@@ -47,18 +36,13 @@ def is_admin(token: AccessToken) -> bool:
 
 @admin.get("")
 @require_scope("me", check=is_admin)
-@admin.input(UsersQuery, location="query", arg_name="query")
+@admin.input(PageQuery, location="query", arg_name="query")
 @admin.output(list[UserOut])  # type: ignore[arg-type]  # APIFlask takes it, its hint lacks it
-def list_users(query: UsersQuery) -> ResponseReturnValue:
+def list_users(query: PageQuery) -> ResponseReturnValue:
     """List the users known here by id; `Link: …; rel="next"` leads to the next page."""
     _administrator()
-    # One more than asked for tells whether there is another page.
-    found = accounts.page(db.session(), limit=query.limit + 1, after=query.after)
-    page = [UserOut.model_validate(user) for user in found[: query.limit]]
-    if len(found) == len(page):
-        return page, {}
-    following = url_for(".list_users", limit=query.limit, after=page[-1].id)
-    return page, {"Link": f'<{following}>; rel="next"'}
+    found = accounts.page(db.session(), limit=query.limit + 1, after=query.after or 0)
+    return page_answer(found, UserOut, limit=query.limit, endpoint=".list_users")
 
 
 @admin.post(f"{_USER}/disable")
@@ -98,7 +82,4 @@ def _own_account(_error: OwnAccount) -> ResponseReturnValue:
 
 def _administrator() -> str:
     """Return who asks, by `sub`; a disabled account is refused here."""
-    account = accounts.active_account(
-        db.session(), sub=current_principal.sub, username=current_principal.username
-    )
-    return account.sub
+    return accounts.active_account(db.session(), current_principal).sub

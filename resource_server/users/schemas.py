@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, EmailStr, Field, Secret, StringConstraints, model_validator
 
-from resource_server.bodies import Schema
+from resource_server.bodies import Numbered, Schema
 
 # The characters that Cognito allows in a user name (API reference, SignUp): none is blank.
 _NAME = r"^[\p{L}\p{M}\p{S}\p{N}\p{P}]+$"
 Username = Annotated[str, Field(min_length=1, max_length=50, pattern=_NAME)]
+Code = Annotated[str, Field(max_length=2048, pattern=_NAME)]
 Password = Secret[Annotated[str, Field(min_length=1, max_length=256)]]
 
 
@@ -24,7 +25,7 @@ class VerifyIn(Schema):
     """The code that was sent to the account's e-mail address."""
 
     username: Username
-    confirmation_code: Annotated[str, Field(max_length=2048, pattern=_NAME)]
+    confirmation_code: Code
 
 
 class ResendIn(Schema):
@@ -48,7 +49,6 @@ _ANSWERS = {
 _USER_ATTRIBUTE = "userAttributes."  # what NEW_PASSWORD_REQUIRED may ask for beside the password
 # At sign-in a user may be named by an alias, which is longer: an e-mail address for one.
 Login = Annotated[str, Field(min_length=1, max_length=128, pattern=_NAME)]
-Code = Annotated[str, Field(min_length=1, max_length=2048, pattern=_NAME)]
 OpaqueToken = Secret[
     Annotated[str, Field(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")]
 ]
@@ -201,10 +201,9 @@ class TokenOut(Schema):
     scope: str
 
 
-class UserOut(Schema):
+class UserOut(Numbered):
     """An account, as its owner sees it."""
 
-    id: int
     sub: str
     username: str
     email: str | None

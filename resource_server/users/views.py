@@ -16,6 +16,7 @@ from resource_server.identity.provider import Challenge, TokenSet
 from resource_server.problems import Problem, answer, token_endpoint
 from resource_server.services import services
 from resource_server.tokens import TokenError
+from resource_server.tokens.claims import SIGN_IN_SCOPE
 from resource_server.tokens.parsing import unverified_claims
 from resource_server.users import accounts
 from resource_server.users.models import User
@@ -40,9 +41,6 @@ from resource_server.users.schemas import (
     UserOut,
     VerifyIn,
 )
-
-# What Cognito's own operations ask of an access token.
-SIGN_IN_SCOPE = "aws.cognito.signin.user.admin"
 
 logger = logging.getLogger(__name__)
 
@@ -290,9 +288,7 @@ def use_totp(wanted: TotpPreference) -> ResponseReturnValue:
 
 def _account() -> User:
     """Return the caller's account; a disabled one is refused here."""
-    return accounts.active_account(
-        db.session(), sub=current_principal.sub, username=current_principal.username
-    )
+    return accounts.active_account(db.session(), current_principal)
 
 
 def _described(account: User) -> User:

@@ -18,8 +18,8 @@ from moto.core.exceptions import JsonRESTError
 
 from resource_server.emulator.gaps.clocks import clock
 from resource_server.emulator.gaps.records import secrets_of
-from resource_server.emulator.trigger import SIGN_IN_SCOPE
 from resource_server.tokens import TokenError
+from resource_server.tokens.claims import SIGN_IN_SCOPE
 from resource_server.tokens.parsing import unverified_claims
 
 WRONG_CREDENTIALS = "Incorrect username or password."

@@ -30,6 +30,7 @@ from resource_server.emulator.gaps.directory import (
 from resource_server.emulator.gaps.records import RefreshToken, record_of, refresh_tokens_of
 from resource_server.emulator.keys import PoolKeys, TokenUse
 from resource_server.tokens import TokenError
+from resource_server.tokens.claims import SIGN_IN_SCOPE
 from resource_server.tokens.parsing import unverified_claims
 
 _SIGN_IN, _REFRESH = "TokenGeneration_Authentication", "TokenGeneration_RefreshTokens"
@@ -112,7 +113,7 @@ def _issue(
     common = family | _groups(user, changes)
 
     access_claims = changes.access.claims({"version": 2} | common)
-    access_claims["scope"] = " ".join(changes.access.scopes([trigger.SIGN_IN_SCOPE]))
+    access_claims["scope"] = " ".join(changes.access.scopes([SIGN_IN_SCOPE]))
     seconds, since = _lifetime(client, "AccessToken"), token.auth_time
     access = _sign(pool, client, user, "access", access_claims, expires_in=seconds, auth_time=since)
 
