@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 
 from resource_server import create_app
 from resource_server.emulator import gaps
+from resource_server.emulator.gaps.records import secrets_of, set_secrets
 from resource_server.emulator.keys import PoolKeys
 from resource_server.extensions import db
 from resource_server.revocations.snapshot import DenyListSnapshot
@@ -155,7 +156,7 @@ def mock_cognito_client(_moto: MockCognito) -> Iterator[MockCognito]:
     [own] = [pool for pool in gaps.pools() if pool.id == _moto.pool_id]
     config, mfa = dict(own.extended_config), (own.mfa_config, own.token_mfa_config)
     app_client = own.clients[_moto.client_id]
-    client_config = dict(app_client.extended_config)
+    client_config, secrets = dict(app_client.extended_config), list(secrets_of(app_client))
     yield _moto
     gaps.clock.reset()
     for pool in list(gaps.pools()):
@@ -163,9 +164,11 @@ def mock_cognito_client(_moto: MockCognito) -> Iterator[MockCognito]:
             del pool.backend.user_pools[pool.id]
     for kept in (own.users, own.groups, own.refresh_tokens, own.access_tokens):
         kept.clear()
+    own.resource_servers.clear()
     own.extended_config, (own.mfa_config, own.token_mfa_config) = config, mfa
     own.clients = {app_client.id: app_client}
     app_client.extended_config = client_config
+    set_secrets(app_client, secrets)
 
 
 @pytest.fixture
