@@ -439,6 +439,17 @@ def test_the_old_way_with_a_secret_needs_a_name(
         secret_provider.refresh(REFRESH)
 
 
+def test_a_fault_of_aws_is_no_missing_operation(
+    secret_provider: CognitoIdentityProvider, stub: Stubber
+) -> None:
+    """InternalFailure passes; the request lacked nothing."""
+    stub.add_client_error(
+        "get_tokens_from_refresh_token", "InternalFailure", "Something went wrong", 500
+    )
+    with pytest.raises(IdentityUnavailable):
+        secret_provider.refresh(REFRESH)
+
+
 @pytest.mark.parametrize(
     "message", ["Refresh Token has been revoked", "Unable to verify secret hash for client x"]
 )
@@ -595,6 +606,7 @@ ROWS = [
             ("LimitExceededException", _LIMIT, TooManyRequests),
             ("ForbiddenException", "Request not allowed due to WAF block.", IdentityUnavailable),
             ("InternalErrorException", "Something went wrong", IdentityUnavailable),
+            ("InternalFailure", "Something went wrong", IdentityUnavailable),
             ("ResourceNotFoundException", "no such client", IdentityUnavailable),
             ("UnexpectedLambdaException", "arn:aws:lambda…", IdentityUnavailable),
             ("InvalidLambdaResponseException", "Unrecognizable output", IdentityUnavailable),

@@ -105,8 +105,9 @@ _TOKEN_ERRORS = {
     "UserNotConfirmedException",
     "PasswordResetRequiredException",
 }
-# How servers that are not AWS say that they lack an operation.
-_NOT_TO_BE_HAD = {"UnknownOperationException", "NotImplemented", "InternalFailure", "501"}
+# How servers say that they lack an operation, if not by a status of 404 or 501. InternalFailure is
+# not among them: it is a fault of AWS's, which passes.
+_NOT_TO_BE_HAD = {"UnknownOperationException", "NotImplemented"}
 _RETRY_AFTER = {
     "TooManyRequestsException": THROTTLED_SECONDS,
     "TooManyFailedAttemptsException": _LIMITED_SECONDS,
