@@ -18,6 +18,7 @@ import botocore.session
 import pytest
 import responses
 from apiflask import APIFlask
+from botocore.stub import Stubber
 from dotenv import dotenv_values
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
@@ -29,6 +30,8 @@ from resource_server import create_app
 from resource_server.emulator import gaps
 from resource_server.emulator.gaps.records import secrets_of, set_secrets
 from resource_server.emulator.keys import PoolKeys
+from resource_server.emulator.server import EmulatorServer
+from resource_server.emulator.state import EmulatorState
 from resource_server.extensions import db
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.settings import Settings
@@ -305,6 +308,26 @@ def session(app: APIFlask) -> Iterator[Session]:
 
 
 @pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[EmulatorState]:
+    """The emulator as `flask run` starts it, served by this process on a free port."""
+    state = EmulatorState.new()
+    state.port = 0
+    server = EmulatorServer(state, tmp_path / "emulator.json")
+    server.start()
+    yield state
+    server.stop()
+    gaps.clock.reset()
+
+
+@pytest.fixture
+def stub(boto_client: Any) -> Iterator[Stubber]:
+    """Cognito's scripted answers, for the client of the module; each must be asked for."""
+    with Stubber(boto_client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
 def user(mock_cognito_client: MockCognito) -> SignedUpUser:
     """Somebody who signed up and was confirmed."""
     return sign_up_user(mock_cognito_client, "test_user")
@@ -344,3 +367,17 @@ def token(client: FlaskClient, user: SignedUpUser) -> str:
 def bearer(token: str) -> dict[str, str]:
     """Return the header that presents a token."""
     return {"Authorization": f"Bearer {token}"}
+
+
+def other_than(code: str) -> str:
+    """Return six digits that are not these."""
+    return f"{(int(code) + 1) % 10**6:06}"
+
+
+def without_aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let boto3 find no credentials anywhere."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/nonexistent")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.testing.identity import FakeIdentity
 from resource_server.testing.pool import CognitoPool
 from resource_server.users.models import User
-from tests.conftest import PASSWORD, MockCognito, SignedUpUser, bearer, both_databases
+from tests.conftest import PASSWORD, MockCognito, SignedUpUser, bearer, both_databases, other_than
 from tests.test_users import ScriptedIdentity, _use
 
 NEW_PASSWORD = "An0ther-passw0rd!"
@@ -47,6 +46,23 @@ def _signed_in(client: FlaskClient, username: str, password: str = PASSWORD) -> 
 def _refresh(client: FlaskClient, refresh_token: str) -> Any:
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
     return client.post("/users/refresh", data=form)
+
+
+def _twice_at_once(app: APIFlask, ask: Callable[[FlaskClient], Any]) -> list[int]:
+    """Ask from two threads that start together; return both statuses, in order."""
+    ready, statuses = threading.Barrier(2), []
+
+    def run() -> None:
+        client = app.test_client()
+        ready.wait()
+        statuses.append(ask(client).status_code)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(statuses)
 
 
 def _rotate(cognito: MockCognito, grace: int = 0) -> None:
@@ -92,20 +108,8 @@ def test_two_refreshes_at_once(
     """With rotation one wins, or both within the grace period; nobody is told of a fault."""
     _rotate(mock_cognito_client, grace)
     old = _signed_in(app.test_client(), user.username)["refresh_token"]
-    ready, answers = threading.Barrier(2), []
-
-    def refresh() -> None:
-        client = app.test_client()
-        ready.wait()
-        answers.append(_refresh(client, old))
-
-    threads = [threading.Thread(target=refresh) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    expected = [200, 200] if grace else [200, 401]
-    assert sorted(answer.status_code for answer in answers) == expected
+    statuses = _twice_at_once(app, lambda client: _refresh(client, old))
+    assert statuses == ([200, 200] if grace else [200, 401])
 
 
 @pytest.mark.parametrize(
@@ -183,20 +187,9 @@ def test_a_new_password_ends_in_tokens_once(
 
 def test_a_challenge_answered_twice_at_once(app: APIFlask, challenged: dict[str, Any]) -> None:
     """One answer wins."""
-    ready, statuses = threading.Barrier(2), []
     sent = _answer_to(challenged, NEW_PASSWORD=NEW_PASSWORD)
-
-    def answer() -> None:
-        client = app.test_client()
-        ready.wait()
-        statuses.append(client.post("/users/login/challenge", json=sent).status_code)
-
-    threads = [threading.Thread(target=answer) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(statuses) == [200, 401]
+    statuses = _twice_at_once(app, lambda client: client.post("/users/login/challenge", json=sent))
+    assert statuses == [200, 401]
 
 
 def test_a_weak_new_password_is_400(client: FlaskClient, challenged: dict[str, Any]) -> None:
@@ -238,8 +231,7 @@ def test_a_second_factor(client: FlaskClient, tokens: dict[str, Any], user: Sign
     assert f"secret={begun['secret']}" in begun["otpauth_uri"]
     assert client.put("/users/me/totp", headers=headers, json={"enabled": True}).status_code == 400
     code = gaps.totp_code(begun["secret"], gaps.clock.now())
-    wrong = f"{(int(code) + 1) % 10**6:06}"
-    for typed, status in ((wrong, 400), (code, 200)):
+    for typed, status in ((other_than(code), 400), (code, 200)):
         proof = {"confirmation_code": typed, "device_name": "phone"}
         proven = client.post("/users/me/totp/verify", headers=headers, json=proof)
         assert proven.status_code == status
@@ -499,8 +491,7 @@ def test_a_session_that_ended_at_cognito_is_401(
     app: APIFlask, client: FlaskClient, tokens: dict[str, Any], change: Callable[..., Any]
 ) -> None:
     """Signed out by other means: the token verifies, but Cognito does nothing for it."""
-    mine = app.extensions["resource_server"]
-    replace(mine, identity=ScriptedIdentity(errors.SessionEnded())).attach(app.extensions)
+    _use(app, ScriptedIdentity(errors.SessionEnded()))
     refused = change(client, bearer(tokens["access_token"]))
     assert (refused.status_code, refused.json) == (401, {"detail": "The session has ended"})
     assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]

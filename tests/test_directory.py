@@ -20,7 +20,7 @@ from resource_server.identity.errors import (
     NoSuchUser,
     TooManyRequests,
 )
-from tests.conftest import REGION, MockCognito
+from tests.conftest import REGION, MockCognito, without_aws_credentials
 from tests.fake_directory import InMemoryDirectory
 
 POOL_ID = f"{REGION}_Example12"
@@ -202,14 +202,6 @@ def boto_client(aws_credentials: None) -> Iterator[Any]:
 
 
 @pytest.fixture
-def stub(boto_client: Any) -> Iterator[Stubber]:
-    """Cognito's scripted answers; each must be asked for."""
-    with Stubber(boto_client) as stubber:
-        yield stubber
-        stubber.assert_no_pending_responses()
-
-
-@pytest.fixture
 def directory(boto_client: Any, stub: Stubber) -> CognitoUserDirectory:
     """The directory on scripted answers."""
     return CognitoUserDirectory(lambda: boto_client, pool_id=POOL_ID)
@@ -362,11 +354,7 @@ def test_a_process_without_credentials_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """boto3 itself finds none: the sentence says what to do, once in the log as well."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, "/nonexistent")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    without_aws_credentials(monkeypatch)
     caplog.set_level(logging.ERROR)
     directory = CognitoUserDirectory(lambda: admin_client(REGION), pool_id=POOL_ID)
     with pytest.raises(IdentityUnavailable, match="no usable AWS credentials"):

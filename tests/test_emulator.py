@@ -40,7 +40,7 @@ from resource_server.identity.provider import Challenge, TokenSet
 from resource_server.settings import Settings
 from resource_server.tokens import AccessToken, CognitoVerifier, UserPool
 from resource_server.tokens.parsing import unverified_claims
-from tests.conftest import PASSWORD, bearer
+from tests.conftest import PASSWORD, bearer, other_than
 
 ROOT = Path(__file__).parent.parent
 DEADLINE = 60.0
@@ -162,18 +162,13 @@ def sign_up(emulator: Emulator, username: str = "grace") -> str:
     return made.sub
 
 
-def another_code(code: str) -> str:
-    """Return a code that is not this one."""
-    return f"{(int(code) + 1) % 10**6:06}"
-
-
 def test_the_whole_way(emulators: Emulators) -> None:
     """Sign up, mistype the code, confirm, sign in; the token verifies and has the scopes."""
     emulator = emulators.start()
     made = emulator.provider.sign_up("grace", email="grace@example.com", password=PASSWORD)
     code = gaps.outbox.last_code("grace")
     with pytest.raises(BadCode):
-        emulator.provider.confirm_sign_up("grace", another_code(code))
+        emulator.provider.confirm_sign_up("grace", other_than(code))
     emulator.provider.confirm_sign_up("grace", code)
     with pytest.raises(BadCredentials):
         emulator.sign_in("grace", "Wr0ng-passw0rd!")
@@ -234,7 +229,7 @@ def test_a_restart_loses_no_code(emulators: Emulators) -> None:
     code = gaps.outbox.last_code("grace")
     after = emulators.restart()
     with pytest.raises(BadCode):
-        after.provider.confirm_sign_up("grace", another_code(code))
+        after.provider.confirm_sign_up("grace", other_than(code))
     after.provider.confirm_sign_up("grace", code)
     again = emulators.restart()
     with pytest.raises(BadCode):
@@ -385,7 +380,7 @@ def test_a_restart_keeps_codes_for_passwords_and_failures(emulators: Emulators) 
     public = before.provider._user("grace")
     before.boto.forgot_password(**public)
     code = gaps.outbox.last_code("grace")
-    wrong = {"ConfirmationCode": another_code(code), "Password": PASSWORD}
+    wrong = {"ConfirmationCode": other_than(code), "Password": PASSWORD}
     for _ in range(5):
         assert refused(lambda: before.boto.confirm_forgot_password(**public, **wrong)) == (
             "CodeMismatchException"

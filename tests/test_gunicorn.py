@@ -13,7 +13,7 @@ import pytest
 import requests
 from sqlalchemy import create_engine, text
 
-from resource_server.emulator.server import DEMO_PASSWORD, DEMO_USERNAME, EmulatorServer
+from resource_server.emulator.server import DEMO_PASSWORD, DEMO_USERNAME
 from resource_server.emulator.state import EmulatorState
 from tests.conftest import bearer, both_databases
 
@@ -29,17 +29,6 @@ def name_worker(response):
     response.headers["X-Worker"] = str(os.getpid())
     return response
 """
-
-
-@pytest.fixture
-def emulator(tmp_path: Path) -> Iterator[EmulatorState]:
-    """Cognito on this machine, served by the test process."""
-    state = EmulatorState.new()
-    state.port = 0
-    server = EmulatorServer(state, tmp_path / "emulator.json")
-    server.start()
-    yield state
-    server.stop()
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ from resource_server.identity.errors import (
     WrongPassword,
 )
 from resource_server.identity.provider import Challenge, SignUp, TokenSet
-from tests.conftest import REGION, MockCognito, SignedUpUser
+from tests.conftest import REGION, MockCognito, SignedUpUser, other_than
 
 CLIENT_ID = "1example23456789"
 CLIENT_SECRET = "s3cret-of-the-client-app-1"
@@ -192,14 +192,6 @@ def boto_client() -> Iterator[Any]:
     client = cognito_client(REGION)
     yield client
     client.close()
-
-
-@pytest.fixture
-def stub(boto_client: Any) -> Iterator[Stubber]:
-    """Cognito's scripted answers; each must be asked for."""
-    with Stubber(boto_client) as stubber:
-        yield stubber
-        stubber.assert_no_pending_responses()
 
 
 @pytest.fixture
@@ -1022,11 +1014,6 @@ def on_moto(mock_cognito_client: MockCognito) -> CognitoIdentityProvider:
     )
 
 
-def another_code(code: str) -> str:
-    """Return a code that is not this one."""
-    return f"{(int(code) + 1) % 10**6:06}"
-
-
 def test_the_whole_way(on_moto: CognitoIdentityProvider) -> None:
     """Sign up, mistype the code, confirm, sign in, sign out; the token is void then."""
     made = on_moto.sign_up(USERNAME, email=EMAIL, password=PASSWORD)
@@ -1037,7 +1024,7 @@ def test_the_whole_way(on_moto: CognitoIdentityProvider) -> None:
 
     code = gaps.outbox.last_code(USERNAME)
     with pytest.raises(BadCode):
-        on_moto.confirm_sign_up(USERNAME, another_code(code))
+        on_moto.confirm_sign_up(USERNAME, other_than(code))
     on_moto.confirm_sign_up(USERNAME, code)
     with pytest.raises(BadCode):
         on_moto.confirm_sign_up(USERNAME, code)

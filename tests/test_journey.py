@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +11,20 @@ from sqlalchemy import delete
 from werkzeug.test import TestResponse
 
 from resource_server.emulator import gaps
-from resource_server.emulator.server import ADMIN_PASSWORD, ADMIN_USERNAME, EmulatorServer
+from resource_server.emulator.server import ADMIN_PASSWORD, ADMIN_USERNAME
 from resource_server.emulator.state import EmulatorState
 from resource_server.extensions import db
 from resource_server.revocations.models import Revocation
 from resource_server.users.models import User
-from tests.conftest import CHALLENGE, METADATA, PASSWORD, MockCognito, bearer, both_databases
+from tests.conftest import (
+    CHALLENGE,
+    METADATA,
+    PASSWORD,
+    MockCognito,
+    bearer,
+    both_databases,
+    other_than,
+)
 
 SECOND = "S3cond-passw0rd!"
 
@@ -35,7 +42,7 @@ def test_from_sign_up_to_sign_out(client: FlaskClient) -> None:
 
     code = gaps.outbox.last_code("grace")
     wrong = client.post(
-        "/users/verify", json={"username": "grace", "confirmation_code": _other_than(code)}
+        "/users/verify", json={"username": "grace", "confirmation_code": other_than(code)}
     )
     assert wrong.status_code == 400
     verified = client.post("/users/verify", json={"username": "grace", "confirmation_code": code})
@@ -115,23 +122,7 @@ def _log_in(client: FlaskClient, username: str = "grace") -> TestResponse:
     return client.post("/users/login", data={"username": username, "password": PASSWORD})
 
 
-def _other_than(code: str) -> str:
-    return f"{(int(code) + 1) % 10**6:06}"
-
-
 # The same service, with Cognito at the other end of a socket
-
-
-@pytest.fixture
-def emulator(tmp_path: Path) -> Iterator[EmulatorState]:
-    """The emulator as `flask run` starts it, on a free port."""
-    state = EmulatorState.new()
-    state.port = 0
-    server = EmulatorServer(state, tmp_path / "emulator.json")
-    server.start()
-    yield state
-    server.stop()
-    gaps.clock.reset()
 
 
 @pytest.fixture

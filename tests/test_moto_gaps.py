@@ -28,7 +28,7 @@ from resource_server.emulator import gaps
 from resource_server.emulator.gaps import tokens as tokens_of_gaps
 from resource_server.tokens import CognitoVerifier, InvalidToken, KeyStore
 from resource_server.tokens.parsing import base64url_decode
-from tests.conftest import PASSWORD, REGION, MockCognito
+from tests.conftest import PASSWORD, REGION, MockCognito, other_than
 
 ROOT = Path(__file__).parent.parent
 SIGN_IN_SCOPE = "aws.cognito.signin.user.admin"
@@ -610,11 +610,6 @@ def refusal(call: Callable[[], Any]) -> tuple[str, str]:
     return error["Code"], error["Message"]
 
 
-def another_code(code: str) -> str:
-    """Return a code that is not this one."""
-    return f"{(int(code) + 1) % 10**6:06}"
-
-
 CALLS: dict[str, Callable[[Any, str, dict[str, str]], Any]] = {
     "SignUp": lambda client, client_id, sent: client.sign_up(
         ClientId=client_id, Username="grace", Password=PASSWORD, **sent
@@ -694,7 +689,7 @@ def test_a_wrong_code_is_refused(cognito: MockCognito) -> None:
     """The right one still serves afterwards."""
     sign_up(cognito)
     code = gaps.outbox.last_code("grace")
-    for wrong in (another_code(code), "x", f"{code}0", "é"):
+    for wrong in (other_than(code), "x", f"{code}0", "é"):
         assert refusal(lambda wrong=wrong: confirm(cognito, wrong)) == (  # type: ignore[misc]
             "CodeMismatchException",
             "Invalid verification code provided, please try again.",

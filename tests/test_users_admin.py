@@ -26,7 +26,14 @@ from resource_server.identity.errors import (
 from resource_server.testing.pool import CognitoPool
 from resource_server.users import accounts, administration
 from resource_server.users.models import User
-from tests.conftest import MockCognito, SignedUpUser, bearer, both_databases, sign_up_user
+from tests.conftest import (
+    MockCognito,
+    SignedUpUser,
+    bearer,
+    both_databases,
+    sign_up_user,
+    without_aws_credentials,
+)
 from tests.fake_directory import InMemoryDirectory
 
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -362,11 +369,7 @@ def test_an_app_without_credentials_serves_everything_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They are looked for at the first administrative call, which is 503 with a line in the log."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, "/nonexistent")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    without_aws_credentials(monkeypatch)
     assert client.get("/users", headers=admin).status_code == 200
     sign_up = {"username": "new", "email": "new@example.com", "password": "Str0ng-passw0rd!"}
     assert client.post("/users/signup", json=sign_up).status_code == 201

@@ -32,7 +32,7 @@ from resource_server.identity.provider import Challenge, IdentityProvider, Profi
 from resource_server.testing.identity import FakeIdentity
 from resource_server.testing.pool import CognitoPool
 from resource_server.tokens.parsing import unverified_claims
-from tests.conftest import PASSWORD, REGION, MockCognito
+from tests.conftest import PASSWORD, REGION, MockCognito, other_than
 
 NEW_PASSWORD, WEAK = "An0ther-passw0rd!", "weak"
 
@@ -192,7 +192,7 @@ def test_sign_up_and_confirm(world: World, signed_up: str) -> None:
         world.identity.authenticate(signed_up, PASSWORD)
     code = world.code_of(signed_up)
     with pytest.raises(errors.BadCode):
-        world.identity.confirm_sign_up(signed_up, _other_than(code))
+        world.identity.confirm_sign_up(signed_up, other_than(code))
     world.identity.confirm_sign_up(signed_up, code)
     with pytest.raises(errors.BadCode):
         world.identity.confirm_sign_up(signed_up, code)
@@ -294,7 +294,7 @@ def test_a_forgotten_password(world: World, ada: str) -> None:
     world.identity.forgot_password(ada)
     code = world.code_of(ada)
     with pytest.raises(errors.BadCode):
-        world.identity.reset_password(ada, _other_than(code), NEW_PASSWORD)
+        world.identity.reset_password(ada, other_than(code), NEW_PASSWORD)
     with pytest.raises(errors.PasswordRejected):
         world.identity.reset_password(ada, code, WEAK)
     world.identity.reset_password(ada, code, NEW_PASSWORD)
@@ -361,14 +361,14 @@ def test_an_authenticator_app(world: World, ada: str) -> None:
     secret = world.identity.begin_totp(token)
     code = totp_code(secret, world.totp_time())
     with pytest.raises(errors.BadCode):
-        world.identity.confirm_totp(token, _other_than(code))
+        world.identity.confirm_totp(token, other_than(code))
     world.identity.confirm_totp(token, totp_code(secret, world.totp_time()), device_name="phone")
     world.identity.use_totp(token, enabled=True)
 
     asked = world.asked(ada)
     assert asked.name == "SOFTWARE_TOKEN_MFA"
     assert asked.session
-    wrong = {"SOFTWARE_TOKEN_MFA_CODE": _other_than(totp_code(secret, world.totp_time() - 600))}
+    wrong = {"SOFTWARE_TOKEN_MFA_CODE": other_than(totp_code(secret, world.totp_time() - 600))}
     with pytest.raises(errors.BadCode):
         world.identity.answer_challenge(ada, asked.name, asked.session, wrong)
 
@@ -409,7 +409,3 @@ def test_an_unknown_access_token(world: World, use: Callable[[IdentityProvider],
 
 def _region(pool_id: str) -> str:
     return pool_id.split("_", maxsplit=1)[0]
-
-
-def _other_than(code: str) -> str:
-    return f"{(int(code) + 1) % 10**6:06}"

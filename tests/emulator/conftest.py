@@ -37,11 +37,6 @@ def claims(token: str) -> dict[str, Any]:
     return read
 
 
-def wrong(code: str) -> str:
-    """Return six digits that are not these."""
-    return f"{(int(code) + 1) % 10**6:06}"
-
-
 class Cognito:
     """The test pool with its client (which has a secret), and grace, who can sign in."""
 

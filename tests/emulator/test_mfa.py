@@ -8,8 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from resource_server.emulator import gaps
-from tests.conftest import PASSWORD
-from tests.emulator.conftest import EMAIL, NEW_PASSWORD, Cognito, claims, refusal, totp, wrong
+from tests.conftest import PASSWORD, other_than
+from tests.emulator.conftest import EMAIL, NEW_PASSWORD, Cognito, claims, refusal, totp
 
 TOTP, SMS, MAIL = "SOFTWARE_TOKEN_MFA", "SMS_MFA", "EMAIL_OTP"
 SPENT = (
@@ -96,7 +96,7 @@ def test_a_session_serves_once(cognito: Cognito) -> None:
     """Whether the answer was right or wrong (T20)."""
     secret = cognito.set_up_totp()
     session = cognito.begin()["Session"]
-    bad = wrong(totp(secret))
+    bad = other_than(totp(secret))
     assert refusal(lambda: cognito.answer(TOTP, session, SOFTWARE_TOKEN_MFA_CODE=bad))[0] == (
         "CodeMismatchException"
     )
@@ -198,7 +198,7 @@ def test_wrong_codes_lock_out(cognito: Cognito) -> None:
     """They count as wrong passwords do, and a right password alone does not forgive them."""
     secret = cognito.set_up_totp()
     for _ in range(5):
-        session, bad = cognito.begin()["Session"], wrong(totp(secret))
+        session, bad = cognito.begin()["Session"], other_than(totp(secret))
         assert refusal(
             lambda session=session, bad=bad: cognito.answer(  # type: ignore[misc]
                 TOTP, session, SOFTWARE_TOKEN_MFA_CODE=bad
@@ -223,7 +223,7 @@ def test_verifying_wants_the_right_code(cognito: Cognito) -> None:
         "User has not verified software token mfa",
     )
     for _ in range(5):
-        bad = wrong(totp(secret))
+        bad = other_than(totp(secret))
         assert refusal(
             lambda bad=bad: cognito.boto.verify_software_token(**token, UserCode=bad)  # type: ignore[misc]
         )[0] == ("EnableSoftwareTokenMFAException")
@@ -370,7 +370,7 @@ def test_codes_that_are_sent(
     assert asked["ChallengeName"] == factor
     assert asked["ChallengeParameters"]["CODE_DELIVERY_DESTINATION"] == destination
     code = gaps.outbox.last_code("grace")
-    bad = {f"{factor}_CODE": wrong(code)}
+    bad = {f"{factor}_CODE": other_than(code)}
     assert refusal(lambda: cognito.answer(factor, asked["Session"], **bad))[0] == (
         "CodeMismatchException"
     )

@@ -7,8 +7,8 @@ import boto3
 import pytest
 
 from resource_server.emulator import gaps
-from tests.conftest import PASSWORD
-from tests.emulator.conftest import EMAIL, NEW_PASSWORD, Cognito, claims, refusal, wrong
+from tests.conftest import PASSWORD, other_than
+from tests.emulator.conftest import EMAIL, NEW_PASSWORD, Cognito, claims, refusal
 
 EXPIRED = ("ExpiredCodeException", "Invalid code provided, please request a code again.")
 LIMIT = ("LimitExceededException", "Attempt limit exceeded, please try after some time.")
@@ -170,9 +170,9 @@ def test_another_address_is_verified(cognito: Cognito, token: str) -> None:
     assert attributes_of(cognito)["email_verified"] == "false"
     code = gaps.outbox.last_code("grace")
     verify = {"AccessToken": token, "AttributeName": "email"}
-    assert refusal(lambda: cognito.boto.verify_user_attribute(**verify, Code=wrong(code)))[0] == (
-        "CodeMismatchException"
-    )
+    assert refusal(lambda: cognito.boto.verify_user_attribute(**verify, Code=other_than(code)))[
+        0
+    ] == ("CodeMismatchException")
     cognito.boto.verify_user_attribute(**verify, Code=code)
     assert attributes_of(cognito)["email"] == "hopper@navy.example"
     assert attributes_of(cognito)["email_verified"] == "true"
@@ -307,7 +307,7 @@ def test_reset_codes_cannot_be_guessed(cognito: Cognito) -> None:
     """Five wrong ones: LimitExceededException for a quarter of an hour, for new codes as well."""
     code = forget(cognito)
     for _ in range(5):
-        assert refusal(lambda: reset(cognito, wrong(code)))[0] == "CodeMismatchException"
+        assert refusal(lambda: reset(cognito, other_than(code)))[0] == "CodeMismatchException"
     assert refusal(lambda: reset(cognito, code)) == LIMIT
     assert refusal(lambda: forget(cognito)) == LIMIT
     gaps.clock.advance(900)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from resource_server.emulator import gaps
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, other_than
 from tests.emulator.conftest import (
     EMAIL,
     FLOWS,
@@ -13,7 +13,6 @@ from tests.emulator.conftest import (
     Cognito,
     claims,
     refusal,
-    wrong,
 )
 
 WRONG = ("NotAuthorizedException", "Incorrect username or password.")
@@ -246,7 +245,7 @@ def test_sign_up_codes_cannot_be_guessed(cognito: Cognito) -> None:
     """Five wrong ones, and not even the right one serves for a quarter of an hour."""
     code = sign_up(cognito)
     for _ in range(5):
-        assert refusal(lambda: confirm(cognito, wrong(code))) == MISMATCH
+        assert refusal(lambda: confirm(cognito, other_than(code))) == MISMATCH
     assert refusal(lambda: confirm(cognito, code)) == LIMIT
     assert refusal(lambda: cognito.boto.resend_confirmation_code(**cognito.public("ada"))) == LIMIT
     gaps.clock.advance(900)

@@ -129,12 +129,8 @@ class World:
     @property
     def settings(self) -> dict[str, str]:
         """What an app must be told to use this pool."""
-        return {
-            "AWS_REGION": REGION,
-            "AWS_USER_POOL_ID": self.pool_id,
-            "AWS_COGNITO_APP_CLIENT_ID": self.client_id,
-            "AWS_COGNITO_APP_CLIENT_SECRET": self.client_secret,
-        }
+        pool = MockCognito(self.aws.cognito, self.pool_id, self.client_id, self.client_secret)
+        return pool.settings
 
 
 @pytest.fixture
