@@ -9,11 +9,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import botocore.session
 import pytest
 import responses
@@ -22,67 +20,30 @@ from botocore.stub import Stubber
 from dotenv import dotenv_values
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
-from moto import mock_aws
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.orm import Session
 
 from resource_server import create_app
 from resource_server.emulator import gaps
-from resource_server.emulator.gaps.records import secrets_of, set_secrets
 from resource_server.emulator.keys import PoolKeys
 from resource_server.emulator.server import EmulatorServer
 from resource_server.emulator.state import EmulatorState
 from resource_server.extensions import db
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.settings import Settings
-from resource_server.testing.pool import CognitoPool
+from resource_server.testing import CognitoIdp, CognitoOptions, KitUser
 from resource_server.triggers import pre_token_generation
 from tests.postgres import DisposablePostgres
 
 REGION = "eu-west-2"
 PASSWORD = "Str0ng-passw0rd!"
-TRIGGER_ARN = f"arn:aws:lambda:{REGION}:123456789012:function:pre-token-generation"
+CLIENT_SECRET = "test-client-secret-0123456789"
 
 CHALLENGE = 'Bearer realm="resource_server"'
 METADATA = 'resource_metadata="http://localhost/.well-known/oauth-protected-resource"'
 
 both_databases = pytest.mark.parametrize("database_url", ["postgresql", "sqlite"], indirect=True)
 """Run a test on both databases: they give the same answers."""
-
-
-@dataclass(frozen=True)
-class MockCognito:
-    """A pool on moto, with the boto3 client that administrates it."""
-
-    client: Any
-    pool_id: str
-    client_id: str
-    client_secret: str
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """What an app must be told to use this pool."""
-        return {
-            "AWS_REGION": REGION,
-            "AWS_USER_POOL_ID": self.pool_id,
-            "AWS_COGNITO_APP_CLIENT_ID": self.client_id,
-            "AWS_COGNITO_APP_CLIENT_SECRET": self.client_secret,
-        }
-
-
-@dataclass(frozen=True)
-class SignedUpUser:
-    """Somebody who can sign in."""
-
-    username: str
-    password: str
-    email: str
-    sub: str
-
-
-@pytest.fixture(autouse=True)
-def _push_request_context() -> None:
-    """Replace pytest-flask's: requests of one test would share its one context."""
 
 
 @pytest.fixture(autouse=True)
@@ -102,9 +63,9 @@ def _read_aws_models_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def pool_keys() -> PoolKeys:
+def pool_keys(cognito_keys: PoolKeys) -> PoolKeys:
     """Two real RSA key pairs, made once."""
-    return PoolKeys.generate()
+    return cognito_keys
 
 
 @pytest.fixture(scope="session")
@@ -118,74 +79,23 @@ def aws_credentials() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _moto(aws_credentials: None, pool_keys: PoolKeys) -> Iterator[MockCognito]:
-    """A pool on moto whose trigger adds the scopes, and an app client with a secret; made once."""
-    gaps.fill()
-    gaps.register_trigger(TRIGGER_ARN, pre_token_generation.handler)
-    with mock_aws():
-        client = boto3.client("cognito-idp", region_name=REGION)
-        pool = client.create_user_pool(
-            PoolName="test",
-            AutoVerifiedAttributes=["email"],
-            LambdaConfig={
-                "PreTokenGenerationConfig": {"LambdaVersion": "V2_0", "LambdaArn": TRIGGER_ARN}
-            },
-        )["UserPool"]
-        app_client = client.create_user_pool_client(
-            UserPoolId=pool["Id"],
-            ClientName="test",
-            GenerateSecret=True,
-            ExplicitAuthFlows=["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
-        )["UserPoolClient"]
-        client.set_user_pool_mfa_config(
-            UserPoolId=pool["Id"],
-            MfaConfiguration="OPTIONAL",
-            SoftwareTokenMfaConfiguration={"Enabled": True},
-        )
-        for moto_pool in gaps.pools():
-            gaps.set_keys(moto_pool, pool_keys)
-        yield MockCognito(
-            client=client,
-            pool_id=pool["Id"],
-            client_id=app_client["ClientId"],
-            client_secret=app_client["ClientSecret"],
-        )
+def cognito_options() -> CognitoOptions:
+    """What the kit's pool is like: a client with a secret, and the trigger that we ship."""
+    return CognitoOptions(client_secret=CLIENT_SECRET, trigger=pre_token_generation.handler)
 
 
 @pytest.fixture
-def mock_cognito_client(_moto: MockCognito) -> Iterator[MockCognito]:
-    """The pool on moto, without users; whatever a test does to it is undone."""
-    gaps.outbox.sent.clear()
-    [own] = [pool for pool in gaps.pools() if pool.id == _moto.pool_id]
-    config, mfa = dict(own.extended_config), (own.mfa_config, own.token_mfa_config)
-    app_client = own.clients[_moto.client_id]
-    client_config, secrets = dict(app_client.extended_config), list(secrets_of(app_client))
-    yield _moto
-    gaps.clock.reset()
-    for pool in list(gaps.pools()):
-        if pool is not own:
-            del pool.backend.user_pools[pool.id]
-    for kept in (own.users, own.groups, own.refresh_tokens, own.access_tokens):
-        kept.clear()
-    own.resource_servers.clear()
-    own.extended_config, (own.mfa_config, own.token_mfa_config) = config, mfa
-    own.clients = {app_client.id: app_client}
-    app_client.extended_config = client_config
-    set_secrets(app_client, secrets)
+def mock_cognito_client(aws_credentials: None, cognito_idp: CognitoIdp) -> CognitoIdp:
+    """The kit's pool on moto, without users, under the name it has in the original."""
+    return cognito_idp
 
 
 @pytest.fixture
-def cognito_pool(mock_cognito_client: MockCognito, pool_keys: PoolKeys) -> CognitoPool:
-    """The same pool, minting any token a test wants."""
-    return CognitoPool(mock_cognito_client.pool_id, mock_cognito_client.client_id, pool_keys)
-
-
-@pytest.fixture
-def jwks(cognito_pool: CognitoPool) -> Iterator[responses.RequestsMock]:
-    """The pool's JWKS, served by `responses`, which starts after moto lest moto's be served."""
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        mock.get(cognito_pool.jwks_uri, json=cognito_pool.jwks())
-        yield mock
+def jwks(
+    mock_cognito_client: CognitoIdp, cognito_responses: responses.RequestsMock
+) -> responses.RequestsMock:
+    """The pool's JWKS, served by `responses`."""
+    return cognito_responses
 
 
 def _configured_postgres() -> str | None:
@@ -253,7 +163,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def app(
-    mock_cognito_client: MockCognito, jwks: responses.RequestsMock, database_url: str
+    mock_cognito_client: CognitoIdp, jwks: responses.RequestsMock, database_url: str
 ) -> Iterator[APIFlask]:
     """An app on the test pool; what it writes is rolled back after the test."""
     app = create_app({**mock_cognito_client.settings, "DATABASE_URL": database_url})
@@ -328,32 +238,13 @@ def stub(boto_client: Any) -> Iterator[Stubber]:
 
 
 @pytest.fixture
-def user(mock_cognito_client: MockCognito) -> SignedUpUser:
+def user(mock_cognito_client: CognitoIdp) -> KitUser:
     """Somebody who signed up and was confirmed."""
-    return sign_up_user(mock_cognito_client, "test_user")
-
-
-def sign_up_user(cognito: MockCognito, username: str) -> SignedUpUser:
-    """Make a confirmed user on moto."""
-    email = f"{username}@example.com"
-    created = cognito.client.admin_create_user(
-        UserPoolId=cognito.pool_id,
-        Username=username,
-        UserAttributes=[
-            {"Name": "email", "Value": email},
-            {"Name": "email_verified", "Value": "true"},
-        ],
-        MessageAction="SUPPRESS",
-    )["User"]
-    cognito.client.admin_set_user_password(
-        UserPoolId=cognito.pool_id, Username=username, Password=PASSWORD, Permanent=True
-    )
-    attributes = {entry["Name"]: entry["Value"] for entry in created["Attributes"]}
-    return SignedUpUser(username, PASSWORD, email, attributes["sub"])
+    return mock_cognito_client.add_user("test_user", PASSWORD)
 
 
 @pytest.fixture
-def token(client: FlaskClient, user: SignedUpUser) -> str:
+def token(client: FlaskClient, user: KitUser) -> str:
     """The user's access token, from a sign-in in which the trigger ran."""
     answer = client.post(
         "/users/login", data={"username": user.username, "password": user.password}
@@ -362,11 +253,6 @@ def token(client: FlaskClient, user: SignedUpUser) -> str:
     access_token = answer.json["access_token"]
     assert isinstance(access_token, str)
     return access_token
-
-
-def bearer(token: str) -> dict[str, str]:
-    """Return the header that presents a token."""
-    return {"Authorization": f"Bearer {token}"}
 
 
 def other_than(code: str) -> str:

@@ -16,10 +16,11 @@ from resource_server.emulator import gaps
 from resource_server.identity import errors
 from resource_server.randoms.models import RandomNumber
 from resource_server.revocations.snapshot import DenyListSnapshot
+from resource_server.testing import CognitoIdp, KitUser, bearer
 from resource_server.testing.identity import FakeIdentity
 from resource_server.testing.pool import CognitoPool
 from resource_server.users.models import User
-from tests.conftest import PASSWORD, MockCognito, SignedUpUser, bearer, both_databases, other_than
+from tests.conftest import PASSWORD, both_databases, other_than
 from tests.test_users import ScriptedIdentity, _use
 
 NEW_PASSWORD = "An0ther-passw0rd!"
@@ -31,7 +32,7 @@ INVALID_GRANT = {
 
 
 @pytest.fixture
-def tokens(client: FlaskClient, user: SignedUpUser) -> dict[str, Any]:
+def tokens(client: FlaskClient, user: KitUser) -> dict[str, Any]:
     """What the user's sign-in brought."""
     return _signed_in(client, user.username)
 
@@ -65,7 +66,7 @@ def _twice_at_once(app: APIFlask, ask: Callable[[FlaskClient], Any]) -> list[int
     return sorted(statuses)
 
 
-def _rotate(cognito: MockCognito, grace: int = 0) -> None:
+def _rotate(cognito: CognitoIdp, grace: int = 0) -> None:
     cognito.client.update_user_pool_client(
         UserPoolId=cognito.pool_id,
         ClientId=cognito.client_id,
@@ -90,7 +91,7 @@ def test_a_refresh_is_a_token_answer(client: FlaskClient, tokens: dict[str, Any]
 
 
 def test_a_rotated_refresh_token_serves_once(
-    client: FlaskClient, user: SignedUpUser, mock_cognito_client: MockCognito
+    client: FlaskClient, user: KitUser, mock_cognito_client: CognitoIdp
 ) -> None:
     """With rotation a new one comes, and the old one is refused from then on (T18)."""
     _rotate(mock_cognito_client)
@@ -103,7 +104,7 @@ def test_a_rotated_refresh_token_serves_once(
 
 @pytest.mark.parametrize("grace", [0, 60])
 def test_two_refreshes_at_once(
-    app: APIFlask, user: SignedUpUser, mock_cognito_client: MockCognito, grace: int
+    app: APIFlask, user: KitUser, mock_cognito_client: CognitoIdp, grace: int
 ) -> None:
     """With rotation one wins, or both within the grace period; nobody is told of a fault."""
     _rotate(mock_cognito_client, grace)
@@ -136,7 +137,7 @@ def test_an_unknown_refresh_token_is_invalid_grant(client: FlaskClient) -> None:
 
 
 def test_a_client_with_two_secrets(
-    client: FlaskClient, user: SignedUpUser, mock_cognito_client: MockCognito
+    client: FlaskClient, user: KitUser, mock_cognito_client: CognitoIdp
 ) -> None:
     """While a secret is changed both are good, so the service's own goes on working (T30)."""
     mock_cognito_client.client.add_user_pool_client_secret(
@@ -150,7 +151,7 @@ def test_a_client_with_two_secrets(
 
 
 @pytest.fixture
-def challenged(client: FlaskClient, mock_cognito_client: MockCognito) -> dict[str, Any]:
+def challenged(client: FlaskClient, mock_cognito_client: CognitoIdp) -> dict[str, Any]:
     """The challenge of a user whom an administrator made."""
     mock_cognito_client.client.admin_create_user(
         UserPoolId=mock_cognito_client.pool_id,
@@ -223,7 +224,7 @@ def test_an_answer_that_fits_no_challenge_is_422(
     assert client.post("/users/login/challenge", json=sent).status_code == 200
 
 
-def test_a_second_factor(client: FlaskClient, tokens: dict[str, Any], user: SignedUpUser) -> None:
+def test_a_second_factor(client: FlaskClient, tokens: dict[str, Any], user: KitUser) -> None:
     """Set up, proven, asked for at the next sign-in, and switched off."""
     headers = bearer(tokens["access_token"])
     begun = client.post("/users/me/totp", headers=headers).json
@@ -252,7 +253,7 @@ def test_a_second_factor(client: FlaskClient, tokens: dict[str, Any], user: Sign
 # Passwords
 
 
-def test_a_forgotten_password(client: FlaskClient, user: SignedUpUser) -> None:
+def test_a_forgotten_password(client: FlaskClient, user: KitUser) -> None:
     """Known and unknown names get the same bytes; with the code a new one is set."""
     answers = [
         client.post("/users/forgot_password", json={"username": name})
@@ -272,9 +273,7 @@ def test_a_forgotten_password(client: FlaskClient, user: SignedUpUser) -> None:
     assert {answer.status_code for answer in refused} == {400}
 
 
-def test_changing_the_password(
-    client: FlaskClient, tokens: dict[str, Any], user: SignedUpUser
-) -> None:
+def test_changing_the_password(client: FlaskClient, tokens: dict[str, Any], user: KitUser) -> None:
     """Who does not know the previous one is told so, and the session goes on."""
     headers = bearer(tokens["access_token"])
     wrong = {"previous_password": "Wr0ng-one!", "password": NEW_PASSWORD}
@@ -291,7 +290,7 @@ def test_changing_the_password(
 
 @both_databases
 def test_a_row_without_an_address_is_filled(
-    client: FlaskClient, tokens: dict[str, Any], session: Session, user: SignedUpUser
+    client: FlaskClient, tokens: dict[str, Any], session: Session, user: KitUser
 ) -> None:
     """The row made from a token learns e-mail and name from Cognito, once."""
     headers = bearer(tokens["access_token"])
@@ -323,7 +322,7 @@ def test_a_token_that_cannot_ask_cognito_does_not(
 
 @both_databases
 def test_a_new_name_is_in_both_places(
-    client: FlaskClient, tokens: dict[str, Any], mock_cognito_client: MockCognito
+    client: FlaskClient, tokens: dict[str, Any], mock_cognito_client: CognitoIdp
 ) -> None:
     """Cognito first, the row after it: a sync changes nothing then."""
     headers = bearer(tokens["access_token"])
@@ -357,7 +356,7 @@ def test_a_name_that_cognito_did_not_take_stays_out(
 # Leaving
 
 
-def test_signing_out_of_one_sign_in(client: FlaskClient, user: SignedUpUser) -> None:
+def test_signing_out_of_one_sign_in(client: FlaskClient, user: KitUser) -> None:
     """That one's tokens end, refreshed ones included; another device goes on."""
     phone, laptop = _signed_in(client, user.username), _signed_in(client, user.username)
     newer = _refresh(client, phone["refresh_token"]).json["access_token"]
@@ -371,7 +370,7 @@ def test_signing_out_of_one_sign_in(client: FlaskClient, user: SignedUpUser) -> 
     assert _refresh(client, laptop["refresh_token"]).status_code == 200
 
 
-def test_signing_out_everywhere(client: FlaskClient, user: SignedUpUser) -> None:
+def test_signing_out_everywhere(client: FlaskClient, user: KitUser) -> None:
     """The default, with a refresh token or without one."""
     phone, laptop = _signed_in(client, user.username), _signed_in(client, user.username)
     sent = {"refresh_token": phone["refresh_token"]}
@@ -399,7 +398,7 @@ def test_a_sign_in_that_cannot_be_named_goes_on(
 
 @both_databases
 def test_deleting_oneself(
-    client: FlaskClient, tokens: dict[str, Any], session: Session, user: SignedUpUser
+    client: FlaskClient, tokens: dict[str, Any], session: Session, user: KitUser
 ) -> None:
     """The Cognito user, the row and its items are gone, and the token makes no new row."""
     headers = bearer(tokens["access_token"])

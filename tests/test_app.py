@@ -23,17 +23,18 @@ from resource_server.extensions import db
 from resource_server.randoms.models import RandomNumber
 from resource_server.randoms.store import BoundsOutOfOrder, OwnedRandoms
 from resource_server.services import services
+from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.users import accounts
 from resource_server.users.models import User
-from tests.conftest import MockCognito, bearer, both_databases
+from tests.conftest import both_databases
 
 MakeApp = Callable[[Mapping[str, str]], APIFlask]
 
 
 @pytest.fixture
 def committed_app(
-    mock_cognito_client: MockCognito, jwks: responses.RequestsMock, database_url: str
+    mock_cognito_client: CognitoIdp, jwks: responses.RequestsMock, database_url: str
 ) -> Iterator[APIFlask]:
     """An app whose transactions are real, for what happens at once; its rows are deleted after."""
     app = create_app({**mock_cognito_client.settings, "DATABASE_URL": database_url})
@@ -125,7 +126,7 @@ def test_a_change_that_lost_a_race_begins_anew(app: APIFlask, session: Session) 
 
 def test_two_apps_do_not_share_anything(
     app: APIFlask,
-    mock_cognito_client: MockCognito,
+    mock_cognito_client: CognitoIdp,
     cognito_pool: CognitoPool,
     sqlite_template: Path,
     make_app: MakeApp,
@@ -173,7 +174,7 @@ def test_one_download_serves_many_requests(
 
 
 def test_readiness_names_what_is_missing(
-    client: FlaskClient, mock_cognito_client: MockCognito, tmp_path: Path, make_app: MakeApp
+    client: FlaskClient, mock_cognito_client: CognitoIdp, tmp_path: Path, make_app: MakeApp
 ) -> None:
     """/readyz tells database and migrations apart; /healthz asks nobody."""
     _wait_for(lambda: client.get("/readyz").status_code == 200)
@@ -202,7 +203,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("url", ["postgresql", "sqlite"])
 def test_migrations_make_exactly_the_models(
-    request: pytest.FixtureRequest, tmp_path: Path, url: str, mock_cognito_client: MockCognito
+    request: pytest.FixtureRequest, tmp_path: Path, url: str, mock_cognito_client: CognitoIdp
 ) -> None:
     """Nothing is left to autogenerate, and the way down works as well."""
     address = f"sqlite:///{tmp_path}/x.sqlite"

@@ -27,7 +27,7 @@ HEIGHT = {room: -height for height, rooms in enumerate(LEVELS) for room in rooms
 # Foreign packages that only these places may import.
 ONLY_IN = {
     "authlib": {"auth"},
-    "boto3": {"identity/cognito.py", "provisioning"},
+    "boto3": {"identity/cognito.py", "provisioning", "testing"},
     "botocore": {"identity/cognito.py", "identity/cognito_directory.py", "provisioning"},
     "joserfc": {"emulator", "testing"},
     "moto": {"emulator", "testing"},

@@ -17,9 +17,10 @@ from collections.abc import Callable
 import responses
 from flask.testing import FlaskClient
 
+from resource_server.testing import bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.tokens import errors
-from tests.conftest import CHALLENGE, METADATA, bearer
+from tests.conftest import CHALLENGE, METADATA
 from tests.tokens.doubles import encoded
 
 Attack = Callable[[CognitoPool], str]

@@ -23,9 +23,9 @@ from resource_server import (
     principal_or_none,
     require_scope,
 )
+from resource_server.testing import bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.tokens import DenyListUnavailable, KeyStore
-from tests.conftest import bearer
 
 ROOT = Path(__file__).parent.parent
 METADATA = 'resource_metadata="http://localhost/.well-known/oauth-protected-resource"'

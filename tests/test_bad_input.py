@@ -8,8 +8,9 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from resource_server.testing import bearer
 from resource_server.testing.pool import CognitoPool
-from tests.conftest import CHALLENGE, METADATA, bearer
+from tests.conftest import CHALLENGE, METADATA
 
 SECRET = "hunter2-hunter2"
 FORM = "application/x-www-form-urlencoded"

@@ -2,7 +2,7 @@
 
 from flask.testing import FlaskClient
 
-from tests.conftest import bearer
+from resource_server.testing import bearer
 
 
 def test_unauthenticated_user_gets_no_randoms(client: FlaskClient) -> None:

@@ -20,7 +20,8 @@ from resource_server.identity.errors import (
     NoSuchUser,
     TooManyRequests,
 )
-from tests.conftest import REGION, MockCognito, without_aws_credentials
+from resource_server.testing import CognitoIdp
+from tests.conftest import REGION, without_aws_credentials
 from tests.fake_directory import InMemoryDirectory
 
 POOL_ID = f"{REGION}_Example12"
@@ -52,7 +53,7 @@ class Populated(Protocol):
 class OnMoto:
     """Cognito's, on moto."""
 
-    def __init__(self, cognito: MockCognito) -> None:
+    def __init__(self, cognito: CognitoIdp) -> None:
         self._cognito = cognito
         self.directory: UserDirectory = CognitoUserDirectory(
             lambda: admin_client(REGION), pool_id=cognito.pool_id

@@ -38,9 +38,10 @@ from resource_server.identity.cognito import CognitoIdentityProvider, cognito_cl
 from resource_server.identity.errors import BadCode, BadCredentials, SessionEnded
 from resource_server.identity.provider import Challenge, TokenSet
 from resource_server.settings import Settings
+from resource_server.testing import bearer
 from resource_server.tokens import AccessToken, CognitoVerifier, UserPool
 from resource_server.tokens.parsing import unverified_claims
-from tests.conftest import PASSWORD, bearer, other_than
+from tests.conftest import PASSWORD, other_than
 
 ROOT = Path(__file__).parent.parent
 DEADLINE = 60.0

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from resource_server.revocations.models import Revocation
 from resource_server.settings import Settings
+from resource_server.testing import CognitoIdp, KitUser, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.users.models import User
-from tests.conftest import MockCognito, SignedUpUser, bearer, both_databases
+from tests.conftest import both_databases
 
 
 @pytest.mark.filterwarnings("ignore:A test tried to use socket")
@@ -29,7 +30,7 @@ def test_no_socket_reaches_beyond_loopback(address: str) -> None:
 def test_no_other_host_is_reached_over_http(jwks: responses.RequestsMock) -> None:
     """Beside the JWKS that a test serves, there is nothing."""
     with pytest.raises(requests.ConnectionError):
-        requests.get("https://cognito-idp.eu-west-2.amazonaws.com/other", timeout=1)
+        requests.get("https://example.com/other", timeout=1)
 
 
 @both_databases
@@ -50,7 +51,7 @@ def test_what_a_test_writes_is_gone_in_the_next(
 
 @pytest.mark.parametrize("turn", [1, 2])
 def test_cognitos_users_are_gone_in_the_next(
-    mock_cognito_client: MockCognito, user: SignedUpUser, turn: int
+    mock_cognito_client: CognitoIdp, user: KitUser, turn: int
 ) -> None:
     """A name that another test used is free."""
     found = mock_cognito_client.client.list_users(UserPoolId=mock_cognito_client.pool_id)["Users"]

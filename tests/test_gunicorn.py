@@ -15,7 +15,8 @@ from sqlalchemy import create_engine, text
 
 from resource_server.emulator.server import DEMO_PASSWORD, DEMO_USERNAME
 from resource_server.emulator.state import EmulatorState
-from tests.conftest import bearer, both_databases
+from resource_server.testing import bearer
+from tests.conftest import both_databases
 
 ROOT = Path(__file__).parent.parent
 POLL_SECONDS = 1.0

@@ -41,7 +41,8 @@ from resource_server.identity.errors import (
     WrongPassword,
 )
 from resource_server.identity.provider import Challenge, SignUp, TokenSet
-from tests.conftest import REGION, MockCognito, SignedUpUser, other_than
+from resource_server.testing import CognitoIdp, KitUser
+from tests.conftest import REGION, other_than
 
 CLIENT_ID = "1example23456789"
 CLIENT_SECRET = "s3cret-of-the-client-app-1"
@@ -1005,7 +1006,7 @@ def test_a_config_file_does_not_redirect_the_client(
 
 
 @pytest.fixture
-def on_moto(mock_cognito_client: MockCognito) -> CognitoIdentityProvider:
+def on_moto(mock_cognito_client: CognitoIdp) -> CognitoIdentityProvider:
     """The provider on the test pool."""
     return CognitoIdentityProvider(
         cognito_client(REGION),
@@ -1040,9 +1041,7 @@ def test_the_whole_way(on_moto: CognitoIdentityProvider) -> None:
         on_moto.sign_out(tokens.access_token)
 
 
-def test_a_taken_name_and_a_weak_password(
-    on_moto: CognitoIdentityProvider, user: SignedUpUser
-) -> None:
+def test_a_taken_name_and_a_weak_password(on_moto: CognitoIdentityProvider, user: KitUser) -> None:
     """Both are refused, each as what it is."""
     with pytest.raises(UsernameTaken):
         on_moto.sign_up(user.username, email=EMAIL, password=PASSWORD)
@@ -1051,7 +1050,7 @@ def test_a_taken_name_and_a_weak_password(
 
 
 def test_unknown_user_and_wrong_password_are_one(
-    on_moto: CognitoIdentityProvider, user: SignedUpUser
+    on_moto: CognitoIdentityProvider, user: KitUser
 ) -> None:
     """The same exception, with nothing in it that differs (T21)."""
     told = []
@@ -1065,7 +1064,7 @@ def test_unknown_user_and_wrong_password_are_one(
 
 
 def test_a_resend_reaches_those_who_wait_for_a_code(
-    on_moto: CognitoIdentityProvider, user: SignedUpUser
+    on_moto: CognitoIdentityProvider, user: KitUser
 ) -> None:
     """Unknown and confirmed users are sent nothing, and nobody is told so."""
     on_moto.sign_up(USERNAME, email=EMAIL, password=PASSWORD)
@@ -1076,7 +1075,7 @@ def test_a_resend_reaches_those_who_wait_for_a_code(
 
 
 def test_a_temporary_password_is_a_challenge(
-    on_moto: CognitoIdentityProvider, mock_cognito_client: MockCognito
+    on_moto: CognitoIdentityProvider, mock_cognito_client: CognitoIdp
 ) -> None:
     """A user whom an administrator made must choose a password."""
     mock_cognito_client.client.admin_create_user(
@@ -1095,7 +1094,7 @@ def test_a_temporary_password_is_a_challenge(
 )
 @pytest.mark.parametrize("secret", [None, "wrong" * 6], ids=["no secret", "wrong secret"])
 def test_a_wrong_client_secret_is_no_users_fault(
-    mock_cognito_client: MockCognito, operation: str, secret: str | None
+    mock_cognito_client: CognitoIdp, operation: str, secret: str | None
 ) -> None:
     """The service cannot use the pool then: whatever it is asked, it says so."""
     provider = CognitoIdentityProvider(

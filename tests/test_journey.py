@@ -15,16 +15,9 @@ from resource_server.emulator.server import ADMIN_PASSWORD, ADMIN_USERNAME
 from resource_server.emulator.state import EmulatorState
 from resource_server.extensions import db
 from resource_server.revocations.models import Revocation
+from resource_server.testing import CognitoIdp, bearer
 from resource_server.users.models import User
-from tests.conftest import (
-    CHALLENGE,
-    METADATA,
-    PASSWORD,
-    MockCognito,
-    bearer,
-    both_databases,
-    other_than,
-)
+from tests.conftest import CHALLENGE, METADATA, PASSWORD, both_databases, other_than
 
 SECOND = "S3cond-passw0rd!"
 
@@ -74,7 +67,7 @@ def test_from_sign_up_to_sign_out(client: FlaskClient) -> None:
     assert 'error="invalid_token"' in again.headers["WWW-Authenticate"]
 
 
-def test_scopes_decide(client: FlaskClient, mock_cognito_client: MockCognito, token: str) -> None:
+def test_scopes_decide(client: FlaskClient, mock_cognito_client: CognitoIdp, token: str) -> None:
     """A pool without the trigger gives tokens without scopes: 403; with it: 200."""
     pool = mock_cognito_client
     username = "test_user"
@@ -93,7 +86,7 @@ def test_scopes_decide(client: FlaskClient, mock_cognito_client: MockCognito, to
 
 @both_databases
 def test_a_name_taken_again_is_another_person(
-    client: FlaskClient, mock_cognito_client: MockCognito, token: str
+    client: FlaskClient, mock_cognito_client: CognitoIdp, token: str
 ) -> None:
     """Who signs up under a deleted user's name sees nothing of theirs."""
     mine = client.post("/randoms", headers=bearer(token), json={"min_value": 1, "max_value": 1})

@@ -26,9 +26,10 @@ from werkzeug.test import Client
 
 from resource_server.emulator import gaps
 from resource_server.emulator.gaps import tokens as tokens_of_gaps
+from resource_server.testing import CognitoIdp
 from resource_server.tokens import CognitoVerifier, InvalidToken, KeyStore
 from resource_server.tokens.parsing import base64url_decode
-from tests.conftest import PASSWORD, REGION, MockCognito, other_than
+from tests.conftest import CLIENT_SECRET, PASSWORD, REGION, other_than
 
 ROOT = Path(__file__).parent.parent
 SIGN_IN_SCOPE = "aws.cognito.signin.user.admin"
@@ -556,17 +557,17 @@ def test_every_gap_has_a_canary() -> None:
 
 
 @pytest.fixture
-def cognito(mock_cognito_client: MockCognito) -> MockCognito:
+def cognito(mock_cognito_client: CognitoIdp) -> CognitoIdp:
     """The test pool; its app client has a secret."""
     return mock_cognito_client
 
 
-def hashed(cognito: MockCognito, username: str) -> str:
+def hashed(cognito: CognitoIdp, username: str) -> str:
     """Return the right SECRET_HASH."""
-    return secret_hash(username, cognito.client_id, cognito.client_secret)
+    return secret_hash(username, cognito.client_id, CLIENT_SECRET)
 
 
-def sign_up(cognito: MockCognito, username: str = "grace") -> Any:
+def sign_up(cognito: CognitoIdp, username: str = "grace") -> Any:
     """Sign up with the right hash."""
     return cognito.client.sign_up(
         ClientId=cognito.client_id,
@@ -577,7 +578,7 @@ def sign_up(cognito: MockCognito, username: str = "grace") -> Any:
     )
 
 
-def confirm(cognito: MockCognito, code: str, username: str = "grace") -> None:
+def confirm(cognito: CognitoIdp, code: str, username: str = "grace") -> None:
     """Confirm with the right hash."""
     cognito.client.confirm_sign_up(
         ClientId=cognito.client_id,
@@ -587,14 +588,14 @@ def confirm(cognito: MockCognito, code: str, username: str = "grace") -> None:
     )
 
 
-def resend(cognito: MockCognito, username: str = "grace") -> Any:
+def resend(cognito: CognitoIdp, username: str = "grace") -> Any:
     """Ask for a new code with the right hash."""
     return cognito.client.resend_confirmation_code(
         ClientId=cognito.client_id, SecretHash=hashed(cognito, username), Username=username
     )
 
 
-def _token_of_grace(cognito: MockCognito) -> str:
+def _token_of_grace(cognito: CognitoIdp) -> str:
     """Sign grace in with the right hash."""
     answer = sign_in(
         cognito.client, cognito.client_id, "grace", SECRET_HASH=hashed(cognito, "grace")
@@ -628,7 +629,7 @@ each_operation = pytest.mark.parametrize("operation", CALLS)
 
 
 @each_operation
-def test_a_missing_secret_hash_is_refused(cognito: MockCognito, operation: str) -> None:
+def test_a_missing_secret_hash_is_refused(cognito: CognitoIdp, operation: str) -> None:
     """In AWS's words, which name the client."""
     call = CALLS[operation]
     assert refusal(lambda: call(cognito.client, cognito.client_id, {})) == (
@@ -638,7 +639,7 @@ def test_a_missing_secret_hash_is_refused(cognito: MockCognito, operation: str) 
 
 
 @each_operation
-def test_a_wrong_secret_hash_is_refused(cognito: MockCognito, operation: str) -> None:
+def test_a_wrong_secret_hash_is_refused(cognito: CognitoIdp, operation: str) -> None:
     """Another user's hash, for one."""
     call, sent = CALLS[operation], {"SecretHash": hashed(cognito, "somebody else")}
     assert refusal(lambda: call(cognito.client, cognito.client_id, sent)) == (
@@ -648,14 +649,14 @@ def test_a_wrong_secret_hash_is_refused(cognito: MockCognito, operation: str) ->
 
 
 @each_operation
-def test_an_unknown_client_is_refused(cognito: MockCognito, operation: str) -> None:
+def test_an_unknown_client_is_refused(cognito: CognitoIdp, operation: str) -> None:
     """Before anything else is looked at."""
     code, message = refusal(lambda: CALLS[operation](cognito.client, "nobodys", {}))
     assert code == "ResourceNotFoundException"
     assert "nobodys" in message
 
 
-def test_a_public_client_needs_no_hash(cognito: MockCognito) -> None:
+def test_a_public_client_needs_no_hash(cognito: CognitoIdp) -> None:
     """An app client without a secret works as it is."""
     pool_id, app_client = make_pool(cognito.client)
     cognito.client.sign_up(
@@ -665,7 +666,7 @@ def test_a_public_client_needs_no_hash(cognito: MockCognito) -> None:
     assert sign_in(cognito.client, app_client["ClientId"], "grace")["AccessToken"]
 
 
-def test_codes_have_six_digits_and_are_delivered(cognito: MockCognito) -> None:
+def test_codes_have_six_digits_and_are_delivered(cognito: CognitoIdp) -> None:
     """The answer says where to, and not the whole address."""
     answer = sign_up(cognito)
     assert answer["UserConfirmed"] is False
@@ -685,7 +686,7 @@ def test_codes_have_six_digits_and_are_delivered(cognito: MockCognito) -> None:
     assert sent.code not in repr(sent)
 
 
-def test_a_wrong_code_is_refused(cognito: MockCognito) -> None:
+def test_a_wrong_code_is_refused(cognito: CognitoIdp) -> None:
     """The right one still serves afterwards."""
     sign_up(cognito)
     code = gaps.outbox.last_code("grace")
@@ -697,7 +698,7 @@ def test_a_wrong_code_is_refused(cognito: MockCognito) -> None:
     confirm(cognito, code)
 
 
-def test_a_confirmed_user_can_sign_in(cognito: MockCognito) -> None:
+def test_a_confirmed_user_can_sign_in(cognito: CognitoIdp) -> None:
     """Not before, and with a verified e-mail address then."""
     answer = sign_up(cognito)
     sent = {"SECRET_HASH": hashed(cognito, "grace")}
@@ -710,7 +711,7 @@ def test_a_confirmed_user_can_sign_in(cognito: MockCognito) -> None:
     assert part(tokens["IdToken"], 1)["email_verified"] == "true"
 
 
-def test_a_code_serves_once(cognito: MockCognito) -> None:
+def test_a_code_serves_once(cognito: CognitoIdp) -> None:
     """A confirmed user cannot be confirmed again."""
     sign_up(cognito)
     code = gaps.outbox.last_code("grace")
@@ -721,7 +722,7 @@ def test_a_code_serves_once(cognito: MockCognito) -> None:
     )
 
 
-def test_a_resend_replaces_the_code(cognito: MockCognito) -> None:
+def test_a_resend_replaces_the_code(cognito: CognitoIdp) -> None:
     """Only the newest code serves; chance may make the same one once, not twice in a row."""
     sign_up(cognito)
     first = gaps.outbox.last_code("grace")
@@ -735,8 +736,10 @@ def test_a_resend_replaces_the_code(cognito: MockCognito) -> None:
     confirm(cognito, second)
 
 
-def test_unknown_users_are_unknown(cognito: MockCognito) -> None:
+def test_unknown_users_are_unknown(cognito: CognitoIdp) -> None:
     """As a pool answers without PreventUserExistenceErrors."""
+    own = {"UserPoolId": cognito.pool_id, "ClientId": cognito.client_id}
+    cognito.client.update_user_pool_client(**own, PreventUserExistenceErrors="LEGACY")
     for call in (lambda: confirm(cognito, "1", "nobody"), lambda: resend(cognito, "nobody")):
         assert refusal(call) == (
             "UserNotFoundException",
@@ -744,7 +747,7 @@ def test_unknown_users_are_unknown(cognito: MockCognito) -> None:
         )
 
 
-def test_a_confirmed_user_needs_no_code(cognito: MockCognito) -> None:
+def test_a_confirmed_user_needs_no_code(cognito: CognitoIdp) -> None:
     """Nothing is sent, and Cognito says why."""
     sign_up(cognito)
     confirm(cognito, gaps.outbox.last_code("grace"))
@@ -756,7 +759,7 @@ def test_a_confirmed_user_needs_no_code(cognito: MockCognito) -> None:
     assert not gaps.outbox.sent
 
 
-def test_a_refused_sign_up_sends_no_code(cognito: MockCognito) -> None:
+def test_a_refused_sign_up_sends_no_code(cognito: CognitoIdp) -> None:
     """Taken name, weak password: there is nobody to confirm."""
     sign_up(cognito)
     gaps.outbox.sent.clear()
@@ -767,7 +770,7 @@ def test_a_refused_sign_up_sends_no_code(cognito: MockCognito) -> None:
     assert not gaps.outbox.sent
 
 
-def test_a_pool_that_verifies_nothing_sends_no_code(cognito: MockCognito) -> None:
+def test_a_pool_that_verifies_nothing_sends_no_code(cognito: CognitoIdp) -> None:
     """Without AutoVerifiedAttributes the sign-up stands, and no code confirms it."""
     _, app_client = make_pool(cognito.client)
     user = {"ClientId": app_client["ClientId"], "Username": "grace"}
@@ -778,7 +781,7 @@ def test_a_pool_that_verifies_nothing_sends_no_code(cognito: MockCognito) -> Non
     assert code == "ExpiredCodeException"
 
 
-def test_a_user_without_an_address_is_sent_nothing(cognito: MockCognito) -> None:
+def test_a_user_without_an_address_is_sent_nothing(cognito: CognitoIdp) -> None:
     """There is nowhere to send a code to."""
     answer = cognito.client.sign_up(
         ClientId=cognito.client_id,
@@ -791,7 +794,7 @@ def test_a_user_without_an_address_is_sent_nothing(cognito: MockCognito) -> None
     assert "CodeDeliveryDetails" not in resend(cognito)
 
 
-def test_the_outbox_tells_its_listeners(cognito: MockCognito) -> None:
+def test_the_outbox_tells_its_listeners(cognito: CognitoIdp) -> None:
     """The terminal of `flask run` is one."""
     heard: list[gaps.SentCode] = []
     gaps.outbox.listeners.append(heard.append)
@@ -831,7 +834,7 @@ def recorder() -> Iterator[Recorder]:
 
 
 @pytest.fixture
-def triggered(cognito: MockCognito, recorder: Recorder) -> tuple[str, str]:
+def triggered(cognito: CognitoIdp, recorder: Recorder) -> tuple[str, str]:
     """A pool with that trigger and a user in two groups: the ids of pool and client."""
     pool_id, app_client = make_pool(cognito.client, "V2_0")
     make_user(cognito.client, pool_id)
@@ -842,7 +845,7 @@ def triggered(cognito: MockCognito, recorder: Recorder) -> tuple[str, str]:
 
 
 def test_the_event_is_cognitos(
-    cognito: MockCognito, recorder: Recorder, triggered: tuple[str, str]
+    cognito: CognitoIdp, recorder: Recorder, triggered: tuple[str, str]
 ) -> None:
     """Version 2, with the user's attributes and groups, and the scope of every sign-in."""
     pool_id, client_id = triggered
@@ -869,7 +872,7 @@ def test_the_event_is_cognitos(
 
 
 def test_a_refresh_runs_the_trigger_again(
-    cognito: MockCognito, recorder: Recorder, triggered: tuple[str, str]
+    cognito: CognitoIdp, recorder: Recorder, triggered: tuple[str, str]
 ) -> None:
     """The trigger runs at sign-in and at every refresh, and is told which of them it is."""
     _, client_id = triggered
@@ -890,7 +893,7 @@ def test_a_refresh_runs_the_trigger_again(
 
 
 def test_the_answer_changes_both_tokens(
-    cognito: MockCognito, recorder: Recorder, triggered: tuple[str, str]
+    cognito: CognitoIdp, recorder: Recorder, triggered: tuple[str, str]
 ) -> None:
     """The trigger runs once for a sign-in, and each token gets its own changes."""
     recorder.details = {
@@ -925,7 +928,7 @@ def test_the_answer_changes_both_tokens(
     ],
 )
 def test_groups_can_be_taken_away(
-    cognito: MockCognito,
+    cognito: CognitoIdp,
     recorder: Recorder,
     triggered: tuple[str, str],
     override: object,
@@ -938,7 +941,7 @@ def test_groups_can_be_taken_away(
         assert part(token, 1).get("cognito:groups") == groups
 
 
-def test_a_v1_trigger_changes_no_access_token(cognito: MockCognito, recorder: Recorder) -> None:
+def test_a_v1_trigger_changes_no_access_token(cognito: CognitoIdp, recorder: Recorder) -> None:
     """A V2 answer under a V1 configuration is ignored (T26)."""
     recorder.details = {"accessTokenGeneration": {"scopesToAdd": ["me"]}}
     pool_id, app_client = make_pool(cognito.client, "V1_0")
@@ -948,7 +951,7 @@ def test_a_v1_trigger_changes_no_access_token(cognito: MockCognito, recorder: Re
 
 
 def test_a_failing_trigger_stops_the_sign_in(
-    cognito: MockCognito, triggered: tuple[str, str]
+    cognito: CognitoIdp, triggered: tuple[str, str]
 ) -> None:
     """UserLambdaValidationException, with the function's own words (T25); there is no token."""
 
@@ -982,7 +985,7 @@ def test_a_failing_trigger_stops_the_sign_in(
     ],
 )
 def test_an_invalid_answer_stops_the_sign_in(
-    cognito: MockCognito, triggered: tuple[str, str], answer: Any
+    cognito: CognitoIdp, triggered: tuple[str, str], answer: Any
 ) -> None:
     """InvalidLambdaResponseException (T25)."""
     gaps.register_trigger(ARN, lambda _event, _context: answer)
@@ -991,7 +994,7 @@ def test_an_invalid_answer_stops_the_sign_in(
 
 
 def test_an_arn_without_a_function_stops_the_sign_in(
-    cognito: MockCognito, recorder: Recorder
+    cognito: CognitoIdp, recorder: Recorder
 ) -> None:
     """UnexpectedLambdaException (T25) names the ARN."""
     pool_id, app_client = make_pool(cognito.client, "V2_0", arn=f"{ARN}-unknown")
@@ -1001,7 +1004,7 @@ def test_an_arn_without_a_function_stops_the_sign_in(
     assert f"{ARN}-unknown" in message
 
 
-def test_a_pool_without_a_trigger(cognito: MockCognito) -> None:
+def test_a_pool_without_a_trigger(cognito: CognitoIdp) -> None:
     """Its tokens have the one scope of every sign-in."""
     pool_id, app_client = make_pool(cognito.client)
     make_user(cognito.client, pool_id)
@@ -1013,7 +1016,7 @@ def test_a_pool_without_a_trigger(cognito: MockCognito) -> None:
 
 
 def test_access_tokens_are_cognitos(
-    cognito: MockCognito, recorder: Recorder, triggered: tuple[str, str]
+    cognito: CognitoIdp, recorder: Recorder, triggered: tuple[str, str]
 ) -> None:
     """Cognito's claims and no other ones; the header has kid and alg alone."""
     pool_id, client_id = triggered
@@ -1029,7 +1032,7 @@ def test_access_tokens_are_cognitos(
 
 
 def test_each_kind_of_token_has_its_key(
-    cognito: MockCognito, recorder: Recorder, triggered: tuple[str, str]
+    cognito: CognitoIdp, recorder: Recorder, triggered: tuple[str, str]
 ) -> None:
     """Both keys are in the pool's JWKS (T1), and an access token verifies against it."""
     pool_id, client_id = triggered
@@ -1047,7 +1050,7 @@ def test_each_kind_of_token_has_its_key(
 
 
 def test_pools_do_not_share_keys(
-    cognito: MockCognito, recorder: Recorder, triggered: tuple[str, str]
+    cognito: CognitoIdp, recorder: Recorder, triggered: tuple[str, str]
 ) -> None:
     """Another pool's keys do not verify the token; a pool that is not has no keys."""
     other_id, _ = make_pool(cognito.client)
@@ -1060,7 +1063,7 @@ def test_pools_do_not_share_keys(
     assert "keys" not in jwks_of(f"{REGION}_Nowhere")
 
 
-def test_an_unsigned_sign_out_finds_the_token_in_any_region(cognito: MockCognito) -> None:
+def test_an_unsigned_sign_out_finds_the_token_in_any_region(cognito: CognitoIdp) -> None:
     """Public operations tell no region: the server looks everywhere."""
     client: Any = boto3.client("cognito-idp", region_name="us-west-2")
     pool_id, app_client = make_pool(client)
@@ -1070,7 +1073,7 @@ def test_an_unsigned_sign_out_finds_the_token_in_any_region(cognito: MockCognito
     assert sign_out_unsigned(token) == "NotAuthorizedException", "it no longer counts"
 
 
-def test_filling_twice_changes_nothing(cognito: MockCognito) -> None:
+def test_filling_twice_changes_nothing(cognito: CognitoIdp) -> None:
     """Tests and emulator may both do it: codes are sent once, hashes checked once."""
     before = {name: vars(CognitoIdpResponse)[name] for name in ("sign_up", "initiate_auth")}
     gaps.fill()
@@ -1084,7 +1087,7 @@ def test_filling_twice_changes_nothing(cognito: MockCognito) -> None:
 
 
 def test_a_deleted_users_token_does_not_sign_out_the_next_of_that_name(
-    cognito: MockCognito,
+    cognito: CognitoIdp,
 ) -> None:
     """Tokens are kept by user name; a name that comes back is another person (T12)."""
     sign_up(cognito)

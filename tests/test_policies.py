@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 
 from resource_server.auth import token_requirement
 from resource_server.emulator import gaps
+from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.users.admin import is_admin
 from resource_server.users.models import User
-from tests.conftest import CHALLENGE, METADATA, PASSWORD, MockCognito, bearer
+from tests.conftest import CHALLENGE, CLIENT_SECRET, METADATA, PASSWORD
 
 PUBLIC = {
     "GET /",
@@ -156,7 +157,7 @@ def test_a_malformed_request_id_is_replaced(client: FlaskClient, sent: str) -> N
 
 
 def test_no_secret_in_any_log_record(
-    client: FlaskClient, mock_cognito_client: MockCognito, caplog: pytest.LogCaptureFixture
+    client: FlaskClient, mock_cognito_client: CognitoIdp, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever is logged at whatever level, no password, code, token or client secret is in it."""
     caplog.set_level(logging.DEBUG)
@@ -175,7 +176,7 @@ def test_no_secret_in_any_log_record(
     # moto's own loggers are no part of the service.
     ours = [r for r in caplog.records if not r.name.startswith("moto")]
     text = "\n".join(f"{record.getMessage()} {record.args!r}" for record in ours)
-    secrets = [PASSWORD, code, mock_cognito_client.client_secret]
+    secrets = [PASSWORD, code, CLIENT_SECRET]
     secrets += [tokens[name] for name in ("access_token", "id_token", "refresh_token")]
     assert not [secret for secret in secrets if secret in text]
 

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from resource_server.bodies import MAX_ID
 from resource_server.randoms.models import RandomNumber
+from resource_server.testing import bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.users.models import User
-from tests.conftest import bearer, both_databases
+from tests.conftest import both_databases
 
 LIMIT = 2**53 - 1
 

@@ -14,9 +14,9 @@ from sqlalchemy.exc import OperationalError
 from resource_server.revocations import store
 from resource_server.revocations.models import Revocation
 from resource_server.revocations.snapshot import LONGEST_TOKEN_SECONDS, DenyListSnapshot
+from resource_server.testing import CognitoIdp, KitUser, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.tokens import AccessToken, CognitoVerifier, DenyListUnavailable, KeyStore
-from tests.conftest import MockCognito, SignedUpUser, bearer
 
 NOW = 1_800_000_000
 
@@ -274,7 +274,7 @@ def test_a_read_asks_for_what_is_new(world: World) -> None:
 
 
 def test_logout_is_refused_by_the_next_request(
-    client: FlaskClient, token: str, user: SignedUpUser
+    client: FlaskClient, token: str, user: KitUser
 ) -> None:
     """Over HTTP: the signed-out token is invalid, a new sign-in works at once."""
     assert client.get("/randoms", headers=bearer(token)).status_code == 200
@@ -289,7 +289,7 @@ def test_logout_is_refused_by_the_next_request(
 
 
 def test_a_session_that_ended_at_cognito_ends_here(
-    client: FlaskClient, token: str, mock_cognito_client: MockCognito, user: SignedUpUser
+    client: FlaskClient, token: str, mock_cognito_client: CognitoIdp, user: KitUser
 ) -> None:
     """Who was signed out by an administrator and signs out is told so, and denied from then on."""
     mock_cognito_client.client.admin_user_global_sign_out(

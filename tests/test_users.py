@@ -16,8 +16,9 @@ from resource_server.emulator import gaps
 from resource_server.identity import errors
 from resource_server.identity.provider import SignUp
 from resource_server.problems import _IDENTITY_PROBLEMS
+from resource_server.testing import CognitoIdp, KitUser, bearer
 from resource_server.users.models import User
-from tests.conftest import CHALLENGE, METADATA, PASSWORD, MockCognito, SignedUpUser, bearer
+from tests.conftest import CHALLENGE, METADATA, PASSWORD
 
 SIGN_UP = {"username": "grace", "email": "Grace@Example.COM", "password": PASSWORD}
 NOWHERE = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
@@ -73,7 +74,7 @@ def test_a_weak_password_is_400_and_not_echoed(client: FlaskClient) -> None:
 
 
 def test_resend_replaces_the_code_and_tells_nobody_anything(
-    client: FlaskClient, user: SignedUpUser
+    client: FlaskClient, user: KitUser
 ) -> None:
     """Known, unknown and confirmed names get the same bytes; the old code is void."""
     client.post("/users/signup", json=SIGN_UP)
@@ -107,7 +108,7 @@ def test_a_code_serves_once_and_unknown_users_have_none(client: FlaskClient) -> 
 
 
 def test_login_does_not_tell_who_exists(
-    client: FlaskClient, user: SignedUpUser, mock_cognito_client: MockCognito
+    client: FlaskClient, user: KitUser, mock_cognito_client: CognitoIdp
 ) -> None:
     """Unknown user, wrong password and disabled user: the same 401, byte for byte."""
     unknown = _log_in(client, "nobody")
@@ -126,7 +127,7 @@ def test_login_does_not_tell_who_exists(
     assert unknown.headers["WWW-Authenticate"] == f"{CHALLENGE}, {METADATA}"
 
 
-def test_login_answers_as_oauth_says(client: FlaskClient, user: SignedUpUser) -> None:
+def test_login_answers_as_oauth_says(client: FlaskClient, user: KitUser) -> None:
     """RFC 6749 section 5.1, with or without grant_type; never cached."""
     form = {"username": user.username, "password": user.password}
     for extra in ({}, {"grant_type": "password"}, {"scope": "me", "client_id": ""}):
@@ -139,7 +140,7 @@ def test_login_answers_as_oauth_says(client: FlaskClient, user: SignedUpUser) ->
 
 
 def test_a_challenge_is_403_with_what_is_needed_next(
-    client: FlaskClient, mock_cognito_client: MockCognito
+    client: FlaskClient, mock_cognito_client: CognitoIdp
 ) -> None:
     """A temporary password is answered with the challenge, not with a KeyError."""
     mock_cognito_client.client.admin_create_user(
@@ -204,7 +205,7 @@ def test_sign_up_without_delivery_is_202(app: APIFlask, client: FlaskClient) -> 
 
 
 def test_sign_up_stands_when_the_database_is_away(
-    mock_cognito_client: MockCognito, jwks: responses.RequestsMock
+    mock_cognito_client: CognitoIdp, jwks: responses.RequestsMock
 ) -> None:
     """Cognito has the account, so the answer is 201; the row is made when the user comes."""
     away = create_app({**mock_cognito_client.settings, "DATABASE_URL": NOWHERE}).test_client()
@@ -219,9 +220,7 @@ def test_sign_up_stands_when_the_database_is_away(
     assert int(unavailable.headers["Retry-After"]) >= 1
 
 
-def test_me_makes_the_row_that_is_missing(
-    client: FlaskClient, token: str, user: SignedUpUser
-) -> None:
+def test_me_makes_the_row_that_is_missing(client: FlaskClient, token: str, user: KitUser) -> None:
     """A user who signed up elsewhere is known by `sub` and name from the token."""
     me = client.get("/users/me", headers=bearer(token))
     assert me.status_code == 200

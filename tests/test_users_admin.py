@@ -23,17 +23,11 @@ from resource_server.identity.errors import (
     NoSuchUser,
     TooManyRequests,
 )
+from resource_server.testing import CognitoIdp, KitUser, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.users import accounts, administration
 from resource_server.users.models import User
-from tests.conftest import (
-    MockCognito,
-    SignedUpUser,
-    bearer,
-    both_databases,
-    sign_up_user,
-    without_aws_credentials,
-)
+from tests.conftest import both_databases, without_aws_credentials
 from tests.fake_directory import InMemoryDirectory
 
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -54,7 +48,7 @@ def _use(app: APIFlask, directory: UserDirectory) -> None:
     replace(mine, directory=directory).attach(app.extensions)
 
 
-def _log_in(client: FlaskClient, user: SignedUpUser) -> Any:
+def _log_in(client: FlaskClient, user: KitUser) -> Any:
     return client.post("/users/login", data={"username": user.username, "password": user.password})
 
 
@@ -82,7 +76,7 @@ def test_whoever_is_no_administrator_is_refused(
 
 @sqlite
 def test_the_group_is_a_setting(
-    mock_cognito_client: MockCognito,
+    mock_cognito_client: CognitoIdp,
     jwks: responses.RequestsMock,
     cognito_pool: CognitoPool,
     database_url: str,
@@ -102,7 +96,7 @@ def test_the_group_is_a_setting(
 
 @sqlite
 def test_a_group_of_another_pool_makes_no_administrator(
-    mock_cognito_client: MockCognito,
+    mock_cognito_client: CognitoIdp,
     cognito_pool: CognitoPool,
     jwks: responses.RequestsMock,
     database_url: str,
@@ -179,10 +173,10 @@ def test_a_bad_page_is_422(client: FlaskClient, admin: dict[str, str], query: st
 @both_databases
 def test_a_disabled_user_is_out_at_once_and_an_enabled_one_can_come_back(
     client: FlaskClient,
-    user: SignedUpUser,
+    user: KitUser,
     token: str,
     admin: dict[str, str],
-    mock_cognito_client: MockCognito,
+    mock_cognito_client: CognitoIdp,
 ) -> None:
     """The token that is out is refused, sign-in is refused; afterwards sign-in works again."""
     assert client.get("/users/me", headers=bearer(token)).status_code == 200
@@ -202,17 +196,17 @@ def test_a_disabled_user_is_out_at_once_and_an_enabled_one_can_come_back(
     assert client.get("/users/me", headers=bearer(token)).status_code == 401
 
 
-def _enabled_on_moto(cognito: MockCognito, user: SignedUpUser) -> bool:
+def _enabled_on_moto(cognito: CognitoIdp, user: KitUser) -> bool:
     found = cognito.client.admin_get_user(UserPoolId=cognito.pool_id, Username=user.username)
     return bool(found["Enabled"])
 
 
 @pytest.mark.parametrize("action", ["disable", "enable"])
 def test_a_user_without_a_row_gets_one(
-    client: FlaskClient, admin: dict[str, str], mock_cognito_client: MockCognito, action: str
+    client: FlaskClient, admin: dict[str, str], mock_cognito_client: CognitoIdp, action: str
 ) -> None:
     """With what Cognito knows; twice is like once."""
-    user = sign_up_user(mock_cognito_client, "newcomer")
+    user = mock_cognito_client.add_user("newcomer")
     for _ in range(2):
         answer = client.post(f"/users/{user.sub}/{action}", headers=admin)
         assert answer.status_code == 200

@@ -1,4 +1,51 @@
-"""The test kit: real tokens without AWS.
+"""The test kit: real tokens without AWS, for any Cognito-protected app.
 
-Imported by tests, ours and other people's, never by the app.
+Rule of this folder: it is imported by tests, ours and other people's, never by the app, and it
+needs no app of ours. pytest loads plugin.py wherever the package is installed, so plugin.py and
+this module import nothing that a run without the kit would pay for.
+
+- plugin.py       fixtures, marks and options, for pytest
+- options.py      what a pool in a test is like
+- pool.py         mints tokens, rotates keys, goes away
+- serving.py      the pool's JWKS: by `responses` and urllib, or by a server on loopback
+- cognito_idp.py  Cognito on moto, with its gaps filled
+- clients.py      test clients that are signed in
+- identity.py     a user directory in memory
+- guards.py       what tests must not leave behind
+- cloudformation.py  moto's CloudFormation learns Cognito's types
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resource_server.testing.clients import bearer
+    from resource_server.testing.cognito_idp import CognitoIdp, KitUser
+    from resource_server.testing.identity import FakeIdentity
+    from resource_server.testing.options import CognitoOptions
+    from resource_server.testing.pool import CognitoPool
+
+__all__ = [
+    "CognitoIdp",
+    "CognitoOptions",
+    "CognitoPool",
+    "FakeIdentity",
+    "KitUser",
+    "bearer",
+]
+
+_HOMES = {
+    "CognitoIdp": "cognito_idp",
+    "CognitoOptions": "options",
+    "CognitoPool": "pool",
+    "FakeIdentity": "identity",
+    "KitUser": "cognito_idp",
+    "bearer": "clients",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

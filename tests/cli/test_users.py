@@ -22,9 +22,10 @@ from resource_server.identity.errors import (
     IdentityUnavailable,
     TooManyRequests,
 )
+from resource_server.testing import CognitoIdp, KitUser, bearer
 from resource_server.users import accounts
 from resource_server.users.models import User
-from tests.conftest import MockCognito, SignedUpUser, bearer, both_databases
+from tests.conftest import both_databases
 from tests.fake_directory import InMemoryDirectory
 
 SUB = "0f3c1a52-7c1e-4b7c-9d52-0e6a4d1f7f10"
@@ -62,7 +63,7 @@ def directory(app: APIFlask) -> InMemoryDirectory:
 
 @both_databases
 def test_sync_brings_rows_up_to_what_cognito_says(
-    run: Run, client: FlaskClient, user: SignedUpUser, token: str, mock_cognito_client: MockCognito
+    run: Run, client: FlaskClient, user: KitUser, token: str, mock_cognito_client: CognitoIdp
 ) -> None:
     """On moto, the whole way: made, then disabled with the token that is out refused at once."""
     first = run("sync", "--json")
@@ -127,7 +128,7 @@ def test_too_many_gone_stop_the_run(
 
 
 def test_the_app_clients_row_is_left_alone(
-    run: Run, directory: InMemoryDirectory, mock_cognito_client: MockCognito, session: Session
+    run: Run, directory: InMemoryDirectory, mock_cognito_client: CognitoIdp, session: Session
 ) -> None:
     """A client-credentials token made it; no user of the pool has its `sub`."""
     client_id = mock_cognito_client.client_id
@@ -205,8 +206,8 @@ def test_throttling_says_when_to_try_again(run: Run, directory: InMemoryDirector
 
 
 def test_without_a_database_it_says_what_to_see_to(
-    mock_cognito_client: MockCognito,
-    user: SignedUpUser,
+    mock_cognito_client: CognitoIdp,
+    user: KitUser,
     make_app: Callable[[Mapping[str, str]], APIFlask],
 ) -> None:
     """The address is not repeated: it may hold a password."""
@@ -219,8 +220,8 @@ def test_without_a_database_it_says_what_to_see_to(
 
 
 def test_disabling_without_a_database_closes_sign_in(
-    mock_cognito_client: MockCognito,
-    user: SignedUpUser,
+    mock_cognito_client: CognitoIdp,
+    user: KitUser,
     jwks: responses.RequestsMock,
     make_app: Callable[[Mapping[str, str]], APIFlask],
 ) -> None:
@@ -252,7 +253,7 @@ def test_a_user_is_disabled_and_enabled_by_any_name(
 
 
 def test_a_disabled_user_is_out_at_once(
-    run: Run, client: FlaskClient, user: SignedUpUser, token: str
+    run: Run, client: FlaskClient, user: KitUser, token: str
 ) -> None:
     """On moto: the token is refused."""
     assert client.get("/users/me", headers=bearer(token)).status_code == 200

@@ -32,7 +32,7 @@ from resource_server.identity.provider import Challenge, IdentityProvider, Profi
 from resource_server.testing.identity import FakeIdentity
 from resource_server.testing.pool import CognitoPool
 from resource_server.tokens.parsing import unverified_claims
-from tests.conftest import PASSWORD, REGION, MockCognito, other_than
+from tests.conftest import PASSWORD, REGION, other_than
 
 NEW_PASSWORD, WEAK = "An0ther-passw0rd!", "weak"
 
@@ -108,7 +108,7 @@ def _with_cognito(boto: Any, client_id: str, secret: str | None, pool_id: str) -
 
 
 def _emulator(request: pytest.FixtureRequest) -> World:
-    cognito: MockCognito = request.getfixturevalue("mock_cognito_client")
+    cognito = request.getfixturevalue("mock_cognito_client")
     return _with_cognito(cognito.client, cognito.client_id, cognito.client_secret, cognito.pool_id)
 
 

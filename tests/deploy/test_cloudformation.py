@@ -21,10 +21,10 @@ from moto.core.common_models import CloudFormationModel
 from resource_server.auth import token_requirement
 from resource_server.emulator import gaps
 from resource_server.settings import Settings
-from resource_server.testing import cloudformation
+from resource_server.testing import CognitoIdp, bearer, cloudformation
 from resource_server.tokens.parsing import unverified_claims
 from resource_server.triggers import pre_token_generation
-from tests.conftest import PASSWORD, REGION, MockCognito, bearer
+from tests.conftest import PASSWORD, REGION
 
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "cloudformation.yaml"
 STACK = "auth"
@@ -99,7 +99,7 @@ def packaged() -> str:
 
 
 @pytest.fixture
-def deploy(mock_cognito_client: MockCognito) -> Iterator[Deploy]:
+def deploy(mock_cognito_client: CognitoIdp) -> Iterator[Deploy]:
     """Deploy the template; called again, update the stack. It is deleted after the test."""
     cloudformation.register()
     client = boto3.client("cloudformation", region_name=REGION)
@@ -426,7 +426,7 @@ SMALL: dict[str, Any] = {
 
 
 @pytest.fixture
-def small(mock_cognito_client: MockCognito) -> Iterator[dict[str, str]]:
+def small(mock_cognito_client: CognitoIdp) -> Iterator[dict[str, str]]:
     """The outputs of a stack of the four types, with as few properties as there can be."""
     cloudformation.register()
     client = boto3.client("cloudformation", region_name=REGION)
@@ -437,7 +437,7 @@ def small(mock_cognito_client: MockCognito) -> Iterator[dict[str, str]]:
 
 
 def test_ref_and_get_att_answer_as_documented(
-    small: dict[str, str], mock_cognito_client: MockCognito
+    small: dict[str, str], mock_cognito_client: CognitoIdp
 ) -> None:
     """Ids, names, and the provider, which is the issuer without its scheme."""
     client = mock_cognito_client.client.describe_user_pool_client(
@@ -450,7 +450,7 @@ def test_ref_and_get_att_answer_as_documented(
 
 
 def test_an_update_reaches_every_type(
-    small: dict[str, str], mock_cognito_client: MockCognito
+    small: dict[str, str], mock_cognito_client: CognitoIdp
 ) -> None:
     """What the new template says is what the pool then has."""
     changed = json.loads(json.dumps(SMALL))
@@ -473,7 +473,7 @@ def test_an_update_reaches_every_type(
 
 
 @pytest.mark.parametrize("name", ["Pool", "Public", "Group", "Server"])
-def test_an_attribute_that_is_none_is_refused(mock_cognito_client: MockCognito, name: str) -> None:
+def test_an_attribute_that_is_none_is_refused(mock_cognito_client: CognitoIdp, name: str) -> None:
     """A slip in a template shows in the test, not in the account."""
     cloudformation.register()
     template = SMALL | {"Outputs": {"Wrong": {"Value": {"Fn::GetAtt": [name, "Nonsense"]}}}}

@@ -14,8 +14,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from resource_server.emulator import gaps
+from resource_server.testing import CognitoIdp
 from resource_server.tokens.parsing import base64url_decode
-from tests.conftest import PASSWORD, REGION, MockCognito
+from tests.conftest import CLIENT_SECRET, PASSWORD, REGION
 
 NEW_PASSWORD = "An0ther-passw0rd!"
 EMAIL = "grace@example.com"
@@ -40,13 +41,13 @@ def claims(token: str) -> dict[str, Any]:
 class Cognito:
     """The test pool with its client (which has a secret), and grace, who can sign in."""
 
-    def __init__(self, mock: MockCognito) -> None:
+    def __init__(self, mock: CognitoIdp) -> None:
         # botocore takes a user's own limit for throttling, and would sleep and try again.
         once = Config(retries={"total_max_attempts": 1})
         client: Any = boto3.client("cognito-idp", region_name=REGION, config=once)
         self.boto = client
         self.pool_id = mock.pool_id
-        self.client_id, self.secret = mock.client_id, mock.client_secret
+        self.client_id, self.secret = mock.client_id, CLIENT_SECRET
         self.configure()
         self.boto.admin_create_user(
             **self.user(),
@@ -156,7 +157,7 @@ def totp(secret: str, later: float = 0) -> str:
 
 
 @pytest.fixture
-def cognito(mock_cognito_client: MockCognito) -> Iterator[Cognito]:
+def cognito(mock_cognito_client: CognitoIdp) -> Iterator[Cognito]:
     """The test pool and grace; the time is in the middle of a TOTP step."""
     gaps.clock.reset()
     gaps.clock.advance(15 - time.time() % 30)

@@ -18,7 +18,8 @@ from resource_server.provisioning import plan, state
 from resource_server.provisioning.apply import apply
 from resource_server.provisioning.aws import Aws, connect
 from resource_server.provisioning.state import Target
-from tests.conftest import REGION, MockCognito
+from resource_server.testing import CognitoIdp
+from tests.conftest import REGION
 
 # Settings that no plan is about, and that UpdateUserPool would reset if they were left out.
 RICH_POOL: dict[str, Any] = {
@@ -129,13 +130,17 @@ class World:
     @property
     def settings(self) -> dict[str, str]:
         """What an app must be told to use this pool."""
-        pool = MockCognito(self.aws.cognito, self.pool_id, self.client_id, self.client_secret)
-        return pool.settings
+        return {
+            "AWS_REGION": REGION,
+            "AWS_USER_POOL_ID": self.pool_id,
+            "AWS_COGNITO_APP_CLIENT_ID": self.client_id,
+            "AWS_COGNITO_APP_CLIENT_SECRET": self.client_secret,
+        }
 
 
 @pytest.fixture
 def world(
-    mock_cognito_client: MockCognito, pool_keys: PoolKeys, monkeypatch: pytest.MonkeyPatch
+    mock_cognito_client: CognitoIdp, pool_keys: PoolKeys, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
     """A pool as somebody made it who knew nothing of this service."""
     with mock_aws(config={"lambda": {"use_docker": False}}):

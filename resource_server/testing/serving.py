@@ -1,0 +1,159 @@
+"""A pool's JWKS, answered to whoever downloads it.
+
+`requests` and urllib are intercepted, each by its own means, since they are what most verifiers
+download with: ours, Authlib's and python-jose's recipes, PyJWT's PyJWKClient. A server on loopback
+serves everything else.
+"""
+
+import contextlib
+import io
+import re
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+from urllib.error import URLError
+from urllib.response import addinfourl
+
+import requests
+import responses
+from requests.adapters import HTTPAdapter
+
+if TYPE_CHECKING:
+    from resource_server.testing.pool import CognitoPool, JwksAnswer
+
+_JSON = "application/json"
+_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])[:/]")
+_AWS = re.compile(r"https://[^/]+\.amazonaws\.com/")
+_HANG_UP = "the pool is away, as the test wants it"
+
+
+@contextlib.contextmanager
+def intercepted(pool: "CognitoPool", *, moto: bool = False) -> Iterator[responses.RequestsMock]:
+    """Answer at the pool's JWKS address; other addresses but loopback are refused to `requests`.
+
+    If moto's `mock_aws` is on, it started before this, for the last to start is asked first; what
+    is AWS's is then left to it.
+    """
+    before: Any = HTTPAdapter.send
+    with (
+        responses.RequestsMock(
+            assert_all_requests_are_fired=False, real_adapter_send=before
+        ) as mock,
+        _urllib(_Interceptor(pool)),
+    ):
+        mock.add_passthru(_LOOPBACK)
+        if moto:
+            mock.add_passthru(_AWS)
+        register(mock, pool)
+        yield mock
+
+
+def register(mock: responses.RequestsMock, pool: "CognitoPool") -> None:
+    """Let a mock of your own answer at the pool's JWKS address, too."""
+
+    def answer(_request: requests.PreparedRequest) -> tuple[int, dict[str, str], bytes]:
+        given = pool.answer()
+        if given.body is None:
+            raise requests.ConnectionError(_HANG_UP)
+        return given.status, {}, given.body
+
+    mock.add_callback(responses.GET, pool.jwks_uri, callback=answer, content_type=_JSON)
+
+
+class _Interceptor(urllib.request.BaseHandler):
+    """urllib's part; it is asked before the handlers that use the network."""
+
+    handler_order = 100
+
+    def __init__(self, pool: "CognitoPool") -> None:
+        self._pool = pool
+
+    def https_open(self, request: urllib.request.Request) -> addinfourl | None:
+        """Answer for the pool; None lets others answer."""
+        if request.full_url != self._pool.jwks_uri:
+            return None
+        given = self._pool.answer()
+        if given.body is None:
+            raise URLError(_HANG_UP)
+        headers = Message()
+        headers["Content-Type"] = _JSON
+        answer = addinfourl(io.BytesIO(given.body), headers, request.full_url, given.status)
+        vars(answer)["msg"] = ""  # where urllib looks for the reason of a refusal
+        return answer
+
+
+@contextlib.contextmanager
+def _urllib(handler: urllib.request.BaseHandler) -> Iterator[None]:
+    before = urllib.request._opener  # type: ignore[attr-defined] # noqa: SLF001 - no getter
+    urllib.request.install_opener(urllib.request.build_opener(handler))
+    try:
+        yield
+    finally:
+        urllib.request.install_opener(before)
+
+
+class JwksServer:
+    """Serves pools' keys by HTTP on 127.0.0.1, on a free port, in a thread.
+
+    `with JwksServer() as server, server.serving(pool):`
+    """
+
+    def __init__(self) -> None:
+        self._pools: list[CognitoPool] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._answer))
+
+    @property
+    def address(self) -> str:
+        """The beginning of its URLs."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @contextlib.contextmanager
+    def serving(self, pool: "CognitoPool") -> Iterator[None]:
+        """Serve a pool, whose `jwks_uri` is here meanwhile."""
+        before, pool.address = pool.address, self.address
+        self._pools.append(pool)
+        try:
+            yield
+        finally:
+            self._pools.remove(pool)
+            pool.address = before
+
+    def __enter__(self) -> Self:
+        serve = self._server.serve_forever
+        threading.Thread(target=serve, args=(0.05,), name="jwks", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(self, path: str) -> "JwksAnswer | None":
+        for pool in list(self._pools):
+            if pool.jwks_uri == f"{self.address}{path}":
+                return pool.answer()
+        return None
+
+
+def _handler(answer: "Callable[[str], JwksAnswer | None]") -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """Answer, say that there is no such pool, or hang up."""
+            given = answer(self.path)
+            if given is None:
+                self.send_error(404, "there is no such pool in this test")
+            elif given.body is None:
+                self.close_connection = True
+            else:
+                self.send_response(given.status)
+                self.send_header("Content-Type", _JSON)
+                self.send_header("Content-Length", str(len(given.body)))
+                self.end_headers()
+                self.wfile.write(given.body)
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
+    return Handler
