@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resource_server.testing.clients import bearer
+    from resource_server.testing.clients import SignInAs, bearer
     from resource_server.testing.cognito_idp import CognitoIdp, KitUser
     from resource_server.testing.identity import FakeIdentity
     from resource_server.testing.options import CognitoOptions
@@ -31,6 +31,7 @@ __all__ = [
     "CognitoPool",
     "FakeIdentity",
     "KitUser",
+    "SignInAs",
     "bearer",
 ]
 
@@ -40,6 +41,7 @@ _HOMES = {
     "CognitoPool": "pool",
     "FakeIdentity": "identity",
     "KitUser": "cognito_idp",
+    "SignInAs": "clients",
     "bearer": "clients",
 }
 

@@ -1,7 +1,17 @@
 """Test clients that are signed in: Flask's, and Starlette's or any other of httpx."""
 
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from resource_server.testing.cognito_idp import KitUser
+
+
+class SignInAs(Protocol):
+    """What the fixture `sign_in_as` is."""
+
+    def __call__(self, user: "str | KitUser", *, client: Any = None, **claims: Any) -> str:
+        """Let a test client present a new token of a user from now on; return the token."""
 
 
 def bearer(token: str) -> dict[str, str]:

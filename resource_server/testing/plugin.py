@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import responses
 
     from resource_server.emulator.keys import PoolKeys
+    from resource_server.testing.clients import SignInAs
     from resource_server.testing.cognito_idp import CognitoIdp, KitUser
     from resource_server.testing.identity import FakeIdentity
     from resource_server.testing.options import CognitoOptions, Guard
@@ -177,7 +178,10 @@ def cognito_pool(
 def cognito_responses(
     request: pytest.FixtureRequest, _cognito_pool_unserved: "CognitoPool"
 ) -> "Iterator[responses.RequestsMock]":
-    """The mock that answers at the pool's address: add other APIs of yours. Scope: function."""
+    """The mock that answers at the pool's address: add other APIs of yours.
+
+    Scope: function; cost: that of `cognito_pool`.
+    """
     from resource_server.testing.serving import intercepted
 
     item = request.node
@@ -206,9 +210,7 @@ def fake_identity(cognito_pool: "CognitoPool") -> "FakeIdentity":
 
 
 @pytest.fixture
-def sign_in_as(
-    request: pytest.FixtureRequest, cognito_pool: "CognitoPool"
-) -> Iterator[Callable[..., str]]:
+def sign_in_as(request: pytest.FixtureRequest, cognito_pool: "CognitoPool") -> "Iterator[SignInAs]":
     """Let `client` present somebody's token from now on: `sign_in_as("ada", scope="me")`.
 
     Takes a user name or a user of `cognito_idp`, then the arguments of `access_token`; `client=`

@@ -47,8 +47,11 @@ class CognitoPool:
 
     @property
     def user_pool(self) -> UserPool:
-        """The pool as the token core sees it."""
-        return UserPool.parse(self.pool_id)
+        """The pool as the token core sees it: `CognitoVerifier(pool.user_pool, …)`."""
+        if self.address is None:
+            return UserPool.parse(self.pool_id)
+        uri = f"{self.address}/{self.pool_id}/.well-known/jwks.json"
+        return UserPool.parse(self.pool_id, jwks_uri=uri)
 
     @property
     def region(self) -> str:
@@ -63,9 +66,7 @@ class CognitoPool:
     @property
     def jwks_uri(self) -> str:
         """Where verifiers look for the keys."""
-        if self.address is None:
-            return self.user_pool.jwks_uri
-        return f"{self.address}/{self.pool_id}/.well-known/jwks.json"
+        return self.user_pool.jwks_uri
 
     @property
     def settings(self) -> dict[str, str]:

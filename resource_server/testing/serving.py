@@ -9,14 +9,15 @@ import contextlib
 import io
 import re
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.error import URLError
+from urllib.request import HTTPSHandler, Request
 from urllib.response import addinfourl
 
+import pytest
 import requests
 import responses
 from requests.adapters import HTTPAdapter
@@ -42,7 +43,7 @@ def intercepted(pool: "CognitoPool", *, moto: bool = False) -> Iterator[response
         responses.RequestsMock(
             assert_all_requests_are_fired=False, real_adapter_send=before
         ) as mock,
-        _urllib(_Interceptor(pool)),
+        _urllib(pool),
     ):
         mock.add_passthru(_LOOPBACK)
         if moto:
@@ -63,19 +64,15 @@ def register(mock: responses.RequestsMock, pool: "CognitoPool") -> None:
     mock.add_callback(responses.GET, pool.jwks_uri, callback=answer, content_type=_JSON)
 
 
-class _Interceptor(urllib.request.BaseHandler):
-    """urllib's part; it is asked before the handlers that use the network."""
+@contextlib.contextmanager
+def _urllib(pool: "CognitoPool") -> Iterator[None]:
+    """Answer to every opener there is or will be: PyJWT, for one, makes its own."""
+    before = HTTPSHandler.https_open
 
-    handler_order = 100
-
-    def __init__(self, pool: "CognitoPool") -> None:
-        self._pool = pool
-
-    def https_open(self, request: urllib.request.Request) -> addinfourl | None:
-        """Answer for the pool; None lets others answer."""
-        if request.full_url != self._pool.jwks_uri:
-            return None
-        given = self._pool.answer()
+    def https_open(handler: HTTPSHandler, request: Request) -> Any:
+        if request.full_url != pool.jwks_uri:
+            return before(handler, request)
+        given = pool.answer()
         if given.body is None:
             raise URLError(_HANG_UP)
         headers = Message()
@@ -84,15 +81,9 @@ class _Interceptor(urllib.request.BaseHandler):
         vars(answer)["msg"] = ""  # where urllib looks for the reason of a refusal
         return answer
 
-
-@contextlib.contextmanager
-def _urllib(handler: urllib.request.BaseHandler) -> Iterator[None]:
-    before = urllib.request._opener  # type: ignore[attr-defined] # noqa: SLF001 - no getter
-    urllib.request.install_opener(urllib.request.build_opener(handler))
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HTTPSHandler, "https_open", https_open)
         yield
-    finally:
-        urllib.request.install_opener(before)
 
 
 class JwksServer:
