@@ -1,10 +1,19 @@
-"""Projects of other people, in which the kit's tests run pytest."""
+"""Fixtures of the kit's own tests: a pool that nobody serves, projects of other people."""
 
 from collections.abc import Callable
 
 import pytest
 
+from resource_server.emulator.keys import PoolKeys
+from resource_server.testing.pool import CognitoPool
+
 Run = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def pool(cognito_keys: PoolKeys) -> CognitoPool:
+    """A pool that exists only here."""
+    return CognitoPool(keys=cognito_keys)
 
 
 @pytest.fixture

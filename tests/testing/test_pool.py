@@ -36,12 +36,6 @@ def _by_an_opener(uri: str) -> list[str]:
         return _kids(answer.read())
 
 
-@pytest.fixture
-def pool(cognito_keys: PoolKeys) -> CognitoPool:
-    """A pool that nobody serves yet."""
-    return CognitoPool(keys=cognito_keys)
-
-
 def _verifier(pool: CognitoPool) -> CognitoVerifier:
     return CognitoVerifier(pool.user_pool, client_ids={pool.client_id})
 
