@@ -10,7 +10,6 @@ import requests
 import responses
 
 from resource_server import CognitoVerifier, InvalidToken
-from resource_server.emulator.keys import PoolKeys
 from resource_server.testing import CognitoOptions, CognitoPool, bearer
 from resource_server.testing.serving import JwksServer, intercepted, register
 from resource_server.tokens import KeysUnavailable
