@@ -43,6 +43,8 @@ class CognitoBearer:
         )
         if (claims["token_use"], claims["client_id"]) != ("access", self._client_id):
             raise jwt.InvalidTokenError("not an access token of our client")
+        if claims.get("aud", self._client_id) != self._client_id:  # most have none
+            raise jwt.InvalidTokenError("bound to another API")
         if not isinstance(claims.setdefault("scope", ""), str):
             raise jwt.InvalidTokenError("no scope")
         return claims

@@ -4,7 +4,7 @@ import pytest
 from fastapi.testclient import TestClient
 from orders import create_app
 
-from resource_server.testing import CognitoPool, SignInAs
+from resource_server.testing import CognitoPool, SignInAs, assert_rejects_forgeries
 
 
 @pytest.fixture
@@ -29,6 +29,11 @@ def test_owners_read(client: TestClient, sign_in_as: SignInAs) -> None:
     """With the scope, the order's owner is who signed in."""
     sign_in_as("ada", scope="orders")
     assert client.get("/orders").json() == {"owner": "ada"}
+
+
+def test_forgeries_are_refused(client: TestClient) -> None:
+    """None of the kit's attacks gets in."""
+    assert_rejects_forgeries(client, "GET", "/orders", scope="orders")
 
 
 @pytest.mark.cognito(jwks="http")

@@ -10,6 +10,8 @@ this module import nothing that a run without the kit would pay for.
 - serving.py      the pool's JWKS: by `responses` and urllib, or by a server on loopback
 - cognito_idp.py  Cognito on moto, with its gaps filled
 - clients.py      test clients that are signed in
+- forgeries/      forged tokens by name
+- attacks/        a route of anybody's app, put through them
 - identity.py     a user directory in memory
 - guards.py       what tests must not leave behind
 - cloudformation.py  moto's CloudFormation learns Cognito's types
@@ -19,6 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resource_server.testing.attacks import assert_rejects_forgeries
     from resource_server.testing.clients import SignInAs, bearer
     from resource_server.testing.cognito_idp import CognitoIdp, KitUser
     from resource_server.testing.identity import FakeIdentity
@@ -32,6 +35,7 @@ __all__ = [
     "FakeIdentity",
     "KitUser",
     "SignInAs",
+    "assert_rejects_forgeries",
     "bearer",
 ]
 
@@ -42,6 +46,7 @@ _HOMES = {
     "FakeIdentity": "identity",
     "KitUser": "cognito_idp",
     "SignInAs": "clients",
+    "assert_rejects_forgeries": "attacks",
     "bearer": "clients",
 }
 

@@ -23,6 +23,17 @@ class JwksAnswer:
 
 
 _HANGS_UP = JwksAnswer(0, None)
+_current: "list[CognitoPool]" = []
+
+
+def current_pool() -> "CognitoPool":
+    """Return the pool of the running test.
+
+    Raises LookupError if there is none.
+    """
+    if not _current:
+        raise LookupError("no test has a pool now: ask for cognito_pool, or say pool=")
+    return _current[-1]
 
 
 @dataclass(slots=True, eq=False)
@@ -124,6 +135,12 @@ class CognitoPool:
         """Return the header that presents a new access token; arguments as for `access_token`."""
         return bearer(self.access_token(**claims))
 
+    def forged(self, name: str, **arguments: Any) -> str:
+        """Make the forged token of that name; see `forge` of resource_server.testing.forgeries."""
+        from resource_server.testing.forgeries import forge  # noqa: PLC0415 - it imports this module
+
+        return forge(self, name, **arguments)
+
     def sign(self, use: TokenUse, claims: dict[str, Any]) -> str:
         """Sign any claims with one of the pool's keys; those that are None are left out."""
         return self.keys.sign(use, {k: v for k, v in claims.items() if v is not None})
@@ -132,7 +149,16 @@ class CognitoPool:
         """Return the `sub` that tokens of this user name have."""
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.issuer}/{username}"))
 
-    # What happens to keys
+    # Its keys: who is served them, and what happens to them
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Be the pool that is meant where none is named, as in a test that has one."""
+        _current.append(self)
+        try:
+            yield
+        finally:
+            _current.remove(self)
 
     def rotate(self, *, withdraw: bool = False) -> None:
         """Sign with new keys from now on; about 0.2 s.

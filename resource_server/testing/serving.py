@@ -11,8 +11,9 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from email.message import Message
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.error import URLError
 from urllib.request import HTTPSHandler, Request
 from urllib.response import addinfourl
@@ -22,17 +23,19 @@ import requests
 import responses
 from requests.adapters import HTTPAdapter
 
-if TYPE_CHECKING:
-    from resource_server.testing.pool import CognitoPool, JwksAnswer
+from resource_server.testing.forgeries import attackers_documents
+from resource_server.testing.pool import CognitoPool, JwksAnswer
+from resource_server.tokens import UserPool
 
 _JSON = "application/json"
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])[:/]")
 _AWS = re.compile(r"https://[^/]+\.amazonaws\.com/")
+Answer = Callable[[], JwksAnswer]
 _HANG_UP = "the pool is away, as the test wants it"
 
 
 @contextlib.contextmanager
-def intercepted(pool: "CognitoPool", *, moto: bool = False) -> Iterator[responses.RequestsMock]:
+def intercepted(pool: CognitoPool, *, moto: bool = False) -> Iterator[responses.RequestsMock]:
     """Answer at the pool's JWKS address; other addresses but loopback are refused to `requests`.
 
     If moto's `mock_aws` is on, it started before this, for the last to start is asked first; what
@@ -40,6 +43,7 @@ def intercepted(pool: "CognitoPool", *, moto: bool = False) -> Iterator[response
     """
     before: Any = HTTPAdapter.send
     with (
+        pool.current(),
         responses.RequestsMock(
             assert_all_requests_are_fired=False, real_adapter_send=before
         ) as mock,
@@ -48,38 +52,55 @@ def intercepted(pool: "CognitoPool", *, moto: bool = False) -> Iterator[response
         mock.add_passthru(_LOOPBACK)
         if moto:
             mock.add_passthru(_AWS)
-        register(mock, pool)
+        for address, answer in _answers(pool).items():
+            _add(mock, address, answer)
         yield mock
 
 
-def register(mock: responses.RequestsMock, pool: "CognitoPool") -> None:
+def register(mock: responses.RequestsMock, pool: CognitoPool) -> None:
     """Let a mock of your own answer at the pool's JWKS address, too."""
+    _add(mock, pool.jwks_uri, pool.answer)
 
-    def answer(_request: requests.PreparedRequest) -> tuple[int, dict[str, str], bytes]:
-        given = pool.answer()
+
+def _add(mock: responses.RequestsMock, address: str, answer: Answer) -> None:
+    def reply(_request: requests.PreparedRequest) -> tuple[int, dict[str, str], bytes]:
+        given = answer()
         if given.body is None:
             raise requests.ConnectionError(_HANG_UP)
         return given.status, {}, given.body
 
-    mock.add_callback(responses.GET, pool.jwks_uri, callback=answer, content_type=_JSON)
+    mock.add_callback(responses.GET, address, callback=reply, content_type=_JSON)
+
+
+def _answers(pool: CognitoPool) -> dict[str, Answer]:
+    """Return who answers at which address: the pool, and the attacker of its forged tokens."""
+    answers: dict[str, Answer] = {UserPool.parse(pool.pool_id).jwks_uri: pool.answer}
+    for address, document in attackers_documents(pool).items():
+        answers[address] = partial(_document, document)
+    return answers
+
+
+def _document(write: Callable[[], bytes]) -> JwksAnswer:
+    return JwksAnswer(200, write())
 
 
 @contextlib.contextmanager
-def _urllib(pool: "CognitoPool") -> Iterator[None]:
+def _urllib(pool: CognitoPool) -> Iterator[None]:
     """Answer to every opener there is or will be: PyJWT, for one, makes its own."""
-    before = HTTPSHandler.https_open
+    before, answers = HTTPSHandler.https_open, _answers(pool)
 
     def https_open(handler: HTTPSHandler, request: Request) -> Any:
-        if request.full_url != pool.jwks_uri:
+        answer = answers.get(request.full_url)
+        if answer is None:
             return before(handler, request)
-        given = pool.answer()
+        given = answer()
         if given.body is None:
             raise URLError(_HANG_UP)
         headers = Message()
         headers["Content-Type"] = _JSON
-        answer = addinfourl(io.BytesIO(given.body), headers, request.full_url, given.status)
-        vars(answer)["msg"] = ""  # where urllib looks for the reason of a refusal
-        return answer
+        reply = addinfourl(io.BytesIO(given.body), headers, request.full_url, given.status)
+        vars(reply)["msg"] = ""  # where urllib looks for the reason of a refusal
+        return reply
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HTTPSHandler, "https_open", https_open)
@@ -102,7 +123,7 @@ class JwksServer:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     @contextlib.contextmanager
-    def serving(self, pool: "CognitoPool") -> Iterator[None]:
+    def serving(self, pool: CognitoPool) -> Iterator[None]:
         """Serve a pool, whose `jwks_uri` is here meanwhile."""
         before, pool.address = pool.address, self.address
         self._pools.append(pool)
@@ -121,14 +142,14 @@ class JwksServer:
         self._server.shutdown()
         self._server.server_close()
 
-    def _answer(self, path: str) -> "JwksAnswer | None":
+    def _answer(self, path: str) -> JwksAnswer | None:
         for pool in list(self._pools):
             if pool.jwks_uri == f"{self.address}{path}":
                 return pool.answer()
         return None
 
 
-def _handler(answer: "Callable[[str], JwksAnswer | None]") -> type[BaseHTTPRequestHandler]:
+def _handler(answer: Callable[[str], JwksAnswer | None]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             """Answer, say that there is no such pool, or hang up."""

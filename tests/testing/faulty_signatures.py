@@ -122,7 +122,7 @@ def certificate_brought_along(verifier: Verifier, token: Unverified) -> bool:
 
 def fetched(verifier: Verifier, token: Unverified) -> bool:
     """Fetch keys from wherever the token says: `jku`, `x5u`, or the issuer it claims."""
-    served = attackers_documents(verifier.pool)
+    served = {at: write() for at, write in attackers_documents(verifier.pool).items()}
     if "x5u" in token.header:
         pem = served[token.header["x5u"]]
         return _certified(x509.load_pem_x509_certificate(pem), token)

@@ -112,7 +112,7 @@ def test_the_attackers_signature_is_good_under_his_own_key(draft: Draft, name: s
 
 def test_the_attacker_serves_his_key_where_his_tokens_say(pool: CognitoPool) -> None:
     """At the `jku` of one, and at the address that the other pool's issuer leads to."""
-    served = attackers_documents(pool)
+    served = {at: write() for at, write in attackers_documents(pool).items()}
     jku = taken_apart(forge(pool, "jku")).header
     other = taken_apart(forge(pool, "other-pool"))
     issuer = other.claims["iss"]

@@ -12,7 +12,7 @@ from resource_server.testing.attacks.findings import needless, report, unchallen
 from resource_server.testing.attacks.run import Run
 from resource_server.testing.attacks.transport import TRANSPORTS
 from resource_server.testing.forgeries import FORGERIES, Draft, Fault, Severity
-from resource_server.testing.pool import CognitoPool
+from resource_server.testing.pool import CognitoPool, current_pool
 from resource_server.tokens.claims import SIGN_IN_SCOPE
 
 __all__ = ["TRANSPORTS", "assert_rejects_forgeries"]
@@ -23,7 +23,7 @@ def assert_rejects_forgeries(
     method: str,
     path: str,
     *,
-    pool: CognitoPool,
+    pool: CognitoPool | None = None,
     scope: str | None = None,
     json: object = None,
     headers: Mapping[str, str] | None = None,
@@ -36,8 +36,9 @@ def assert_rejects_forgeries(
     """Put a protected route through every attack, and return how many there were.
 
     `client` is Flask's test client, Starlette's TestClient, or whatever has httpx's `request`;
-    it must send no credentials of its own. `pool` is what the app trusts. A genuine token must be
-    let in first and last: any answer but 401, 403, 429 and 5xx will do.
+    it must send no credentials of its own. `pool` is what the app trusts, by default the fixture
+    `cognito_pool` of the running test. A genuine token must be let in first and last: any answer
+    but 401, 403, 429 and 5xx will do.
 
     - `scope`: all that the route needs; None if any token will do, which leaves the attacks on
       scopes out
@@ -55,6 +56,7 @@ def assert_rejects_forgeries(
     """
     __tracebackhide__ = True
     allowed = _checked(allow or {})
+    pool = pool or current_pool()
     route = Route(client, method, path, json_body=json, headers=headers)
     token = pool.access_token(scope=SIGN_IN_SCOPE if scope is None else scope, **claims)
     draft = Draft.of(pool, token, needs_scope=scope is not None)

@@ -6,6 +6,7 @@ Made once per process and only when needed: a key takes a tenth of a second.
 import datetime as dt
 import functools
 import json
+from collections.abc import Callable
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -87,15 +88,18 @@ def other_pool(pool: CognitoPool) -> UserPool:
     return UserPool.parse(f"{pool.pool_id.partition('_')[0]}_Attacker1")
 
 
-def documents(pool: CognitoPool) -> dict[str, bytes]:
+def documents(pool: CognitoPool) -> dict[str, Callable[[], bytes]]:
     """Return what the attacker serves, by address.
 
-    Serve it beside the pool's keys, with `responses` for one: a verifier that follows `jku`, `x5u`
-    or the `iss` of the token then finds the attacker's key there, and is found out.
+    The fixture `cognito_pool` serves it beside the pool's keys: a verifier that follows `jku`,
+    `x5u` or the `iss` of the token then finds the attacker's key there, and is found out.
     """
-    jwks = json.dumps({"keys": [jwk()]}).encode()
     return {
-        JWKS_URI: jwks,
-        other_pool(pool).jwks_uri: jwks,
-        CERTIFICATE_URI: certificate().public_bytes(Encoding.PEM),
+        JWKS_URI: _jwks,
+        other_pool(pool).jwks_uri: _jwks,
+        CERTIFICATE_URI: lambda: certificate().public_bytes(Encoding.PEM),
     }
+
+
+def _jwks() -> bytes:
+    return json.dumps({"keys": [jwk()]}).encode()
