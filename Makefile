@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types check bench lock clean
+.PHONY: help install run test kit lint types check bench lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ run: install  ## Serve on http://127.0.0.1:5000 with the Cognito emulator (optio
 test: install  ## Run the tests (options: ARGS="-k tokens -x")
 	$(BIN)/python -m pytest $(ARGS)
 
+kit: install  ## Build the wheel and test docs/testing.md and examples/ with it, in a fresh environment
+	.ci/kit
+
 lint: install  ## Check style, format and the CloudFormation template
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,7 +40,7 @@ lint: install  ## Check style, format and the CloudFormation template
 types: install  ## Check types (mypy --strict)
 	$(BIN)/mypy
 
-check: lint types test  ## All of the above
+check: lint types test kit  ## All of the above
 
 bench: install  ## Measure the verification beside other libraries (minutes; node and npm add one more)
 	$(PIP) install --requirement benchmarks/requirements.txt

@@ -42,16 +42,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "cognito(pool_id=, client_id=, client_secret=, trigger=, jwks='http', unguarded={...}): "
-        "what this test's pool is like (see CognitoOptions of resource_server.testing)",
+        "serve a pool to this test, named or not, and say what it is like (see CognitoOptions of "
+        "resource_server.testing)",
     )
     if config.getini("cognito_guards") not in {"kit", "all", "off"}:
         raise pytest.UsageError("cognito_guards is kit, all or off")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let requests of a guarded test share no context, where pytest-flask pushes one for all."""
+    """Give marked tests a pool, and let requests of a guarded test share no context.
+
+    It is pytest-flask that pushes one for all of them.
+    """
     for item in items:
         names = getattr(item, "fixturenames", [])
+        if item.get_closest_marker(_MARK) and not _FIXTURES.intersection(names):
+            names.append("cognito_pool")
         if "_push_request_context" in names and "context" in _guards(item):
             names.remove("_push_request_context")
 

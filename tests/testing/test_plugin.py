@@ -171,6 +171,29 @@ def test_a_users_own_options(pytester: pytest.Pytester, run: Run) -> None:
     result.stdout.fnmatch_lines(["*unexpected keyword argument 'pool'*"])
 
 
+def test_a_mark_serves_a_pool_to_tests_that_do_not_name_it(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    """The keys are there, for an app that verifies; other tests reach nothing."""
+    pytester.makepyfile("""
+        import pytest, requests
+
+        URI = "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Named/.well-known/jwks.json"
+
+        @pytest.mark.cognito(pool_id="eu-west-1_Named")
+        class TestMarked:
+            def test_keys(self):
+                assert len(requests.get(URI).json()["keys"]) == 2
+
+        @pytest.mark.allow_hosts(["127.0.0.1"])
+        @pytest.mark.filterwarnings("ignore")
+        def test_not_marked():
+            with pytest.raises((OSError, RuntimeError)):
+                requests.get(URI, timeout=1)
+    """)
+    run().assert_outcomes(passed=2)
+
+
 def test_a_mark_with_a_position_is_a_mistake(pytester: pytest.Pytester, run: Run) -> None:
     """What it would mean is anybody's guess, so nothing runs."""
     pytester.makepyfile("""
