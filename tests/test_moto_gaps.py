@@ -118,6 +118,7 @@ def observe_moto() -> dict[str, Any]:
         user = {"ClientId": app_client["ClientId"], "Username": "ada"}
         client.sign_up(**user, Password=PASSWORD, UserAttributes=EMAIL)
         [pool] = gaps.pools()
+        seen["a pool reads a static key"] = pool.json_web_key is not None
         seen["code made at sign-up"] = pool.users["ada"].confirmation_code
         seen["resend"] = _outcome(lambda: client.resend_confirmation_code(**user))
         wrong = {**user, "ConfirmationCode": "wrong"}
@@ -403,6 +404,10 @@ CANARIES: dict[str, tuple[str, Canary]] = {
     "every pool, even one that is not, has the same JWKS": (
         "trust_nothing_but_own_keys",
         lambda seen: seen["jwks"][0] == seen["jwks"][1] == seen["jwks"][2],
+    ),
+    "each pool reads the one static key": (
+        "trust_nothing_but_own_keys",
+        lambda seen: seen["a pool reads a static key"],
     ),
     "the JWKS has one key": (
         "trust_nothing_but_own_keys",
@@ -1042,6 +1047,7 @@ def test_each_kind_of_token_has_its_key(
     assert kids[0] != kids[1]
     assert sorted(kids) == sorted(key["kid"] for key in jwks["keys"])
     assert all("d" not in key for key in jwks["keys"])
+    assert [pool.json_web_key for pool in gaps.pools()] == [None] * len(list(gaps.pools()))
 
     verifier = CognitoVerifier(pool_id, client_ids={client_id})  # fetches the JWKS itself
     assert verifier.verify(tokens["AccessToken"]).username == "ada"
