@@ -63,6 +63,7 @@ def event(
     attributes: Mapping[str, str],
     groups: list[str],
     source: str,
+    scopes: Iterable[str] = (SIGN_IN_SCOPE,),
 ) -> dict[str, Any]:
     """Build the V2 event."""
     return {
@@ -79,7 +80,7 @@ def event(
                 "iamRolesToOverride": [],
                 "preferredRole": None,
             },
-            "scopes": [SIGN_IN_SCOPE],
+            "scopes": list(scopes),
         },
         "response": {"claimsAndScopeOverrideDetails": None},
     }

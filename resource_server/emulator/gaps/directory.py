@@ -140,13 +140,20 @@ def bearer(call: CognitoIdpResponse) -> tuple[CognitoIdpUserPool, CognitoIdpUser
 
     A user who has the name of a deleted one is not meant by a token of that one's (T12).
     """
-    token = parameter(call, "AccessToken")
+    return bearer_of(parameter(call, "AccessToken"), SIGN_IN_SCOPE)
+
+
+def bearer_of(token: str, scope: str) -> tuple[CognitoIdpUserPool, CognitoIdpUser]:
+    """Find pool and user of an access token that must have a scope.
+
+    Raises NotAuthorizedException.
+    """
     for pool in pools():
         if token in pool.access_tokens:
             claims = unverified_claims(token)
             user = pool.users.get(pool.access_tokens[token][1])
             if user is not None and user.id == claims["sub"]:
-                _require_usable(claims, user)
+                _require_usable(claims, user, scope)
                 return pool, user
     try:
         unverified_claims(token)
@@ -155,10 +162,10 @@ def bearer(call: CognitoIdpResponse) -> tuple[CognitoIdpUserPool, CognitoIdpUser
     raise not_authorized("Access Token has been revoked")
 
 
-def _require_usable(claims: dict[str, Any], user: CognitoIdpUser) -> None:
+def _require_usable(claims: dict[str, Any], user: CognitoIdpUser, scope: str) -> None:
     if claims["exp"] <= clock.now():
         raise not_authorized("Access Token has expired")
-    if SIGN_IN_SCOPE not in claims.get("scope", "").split():
+    if scope not in claims.get("scope", "").split():
         raise not_authorized("Access Token does not have required scopes")
     require_enabled(user)
     require_no_reset(user)

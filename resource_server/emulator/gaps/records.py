@@ -94,6 +94,8 @@ class RefreshToken:
     origin_jti: str
     auth_time: int
     expires_at: float
+    scopes: list[str] | None = None
+    """What the token endpoint was asked for; None where the API signed in, which has its own."""
     replaced_at: float | None = None
     """When rotation gave another one for it."""
     revoked: bool = False

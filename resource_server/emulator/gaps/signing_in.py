@@ -93,13 +93,24 @@ def _initiate(
     username = _required(sent, "USERNAME")
     require_secret_hash(client, sent.get("SECRET_HASH"), username)
     _require_flow(client, flow)
+    user = user_with_password(pool, client, username, _required(sent, "PASSWORD"))
+    return next_challenge(pool, client, user) or complete_sign_in(pool, client, user)
+
+
+def user_with_password(
+    pool: CognitoIdpUserPool, client: CognitoIdpUserPoolClient, username: str, password: str
+) -> CognitoIdpUser:
+    """Find the user who signs in with a password; a second factor may still be asked for.
+
+    Raises NotAuthorizedException and others of Cognito's errors.
+    """
     user = find_user(pool, username)
     if user is None:
         if hides_users(client):
             raise not_authorized(WRONG_CREDENTIALS)
         raise refusal("UserNotFoundException", "User does not exist.")
-    _require_password(user, _required(sent, "PASSWORD"))
-    return _next(pool, client, user)
+    _require_password(user, password)
+    return user
 
 
 def _refresh(
@@ -147,18 +158,18 @@ def _require_password(user: CognitoIdpUser, typed: str) -> None:
 # Challenges
 
 
-def _next(
+def next_challenge(
     pool: CognitoIdpUserPool,
     client: CognitoIdpUserPoolClient,
     user: CognitoIdpUser,
-) -> dict[str, Any]:
-    """Answer with the next challenge after a password, or with tokens."""
+) -> dict[str, Any] | None:
+    """Return the challenge that follows a password; None if nothing more is asked."""
     if user.status == UserStatus.FORCE_CHANGE_PASSWORD:
         attributes = {k: v for k, v in user.attribute_lookup.items() if k != "sub"}
         details = {"requiredAttributes": "[]", "userAttributes": json.dumps(attributes)}
         return _challenge(pool, client, user, _NEW_PASSWORD, details)
     if pool.mfa_config == "OFF":
-        return complete_sign_in(pool, client, user)
+        return None
     return _second_step(pool, client, user)
 
 
@@ -166,7 +177,7 @@ def _second_step(
     pool: CognitoIdpUserPool,
     client: CognitoIdpUserPoolClient,
     user: CognitoIdpUser,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Ask for a second factor where the user has one, or must set one up."""
     factors = mfa.factors_of(user)
     preferred = user.preferred_mfa_setting
@@ -181,7 +192,7 @@ def _second_step(
         possible = [mfa.SOFTWARE] if mfa.pool_has_software_tokens(pool) else []
         details = {"MFAS_CAN_SETUP": json.dumps(possible)}
         return _challenge(pool, client, user, mfa.SET_UP, details)
-    return complete_sign_in(pool, client, user)
+    return None
 
 
 def _ask_for(
@@ -248,14 +259,24 @@ def _respond(call: CognitoIdpResponse, client: CognitoIdpUserPoolClient) -> dict
     require_secret_hash(client, sent.get("SECRET_HASH"), user.username, user.id)
     wanted = _ANSWERS[name]
     answer = _required(sent, wanted) if wanted else ""
-    if name == _NEW_PASSWORD:
+    more = judge(text, session, answer, sent)
+    return more or complete_sign_in(session.pool, client, user)
+
+
+def judge(
+    text: str, session: sessions.Session, answer: str, sent: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Judge an answer; return the challenge that follows, or None if nothing more is asked."""
+    if session.challenge == _NEW_PASSWORD:
         require_good_password(session.pool, answer)
     sessions.spend(text)
-    require_enabled(user)
+    require_enabled(session.user)
     return _judge(session, answer, sent)
 
 
-def _judge(session: sessions.Session, answer: str, sent: Mapping[str, str]) -> dict[str, Any]:
+def _judge(
+    session: sessions.Session, answer: str, sent: Mapping[str, str]
+) -> dict[str, Any] | None:
     pool, client, user = session.pool, session.client, session.user
     if session.challenge == _NEW_PASSWORD:
         prefix = "userAttributes."
@@ -267,7 +288,7 @@ def _judge(session: sessions.Session, answer: str, sent: Mapping[str, str]) -> d
             ]
         )
         user.password, user.status = answer, UserStatus.CONFIRMED
-        return _next(pool, client, user)
+        return next_challenge(pool, client, user)
     if session.challenge == _SELECT:
         if answer not in mfa.factors_of(user):
             raise refusal("InvalidParameterException", "ANSWER is none of MFAS_CAN_CHOOSE")
@@ -277,9 +298,9 @@ def _judge(session: sessions.Session, answer: str, sent: Mapping[str, str]) -> d
             raise not_authorized("Invalid session for the user.")
         mfa.turn(user, mfa.SOFTWARE, on=True)
         user.preferred_mfa_setting = mfa.SOFTWARE
-        return complete_sign_in(pool, client, user)
+        return None
     _require_factor(session, answer)
-    return complete_sign_in(pool, client, user)
+    return None
 
 
 def _require_factor(session: sessions.Session, answer: str) -> None:

@@ -1,8 +1,12 @@
 """Tokens: keys, claims, lifetimes and the trigger; how sign-ins go on and end."""
 
+import base64
+import hashlib
 import json
 import secrets
 import uuid
+from collections.abc import Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -39,6 +43,17 @@ _SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 # Cognito API reference, CreateUserPoolClient: default value, and the unit if none is given.
 _DEFAULTS = {"AccessToken": (1, "hours"), "IdToken": (1, "hours"), "RefreshToken": (30, "days")}
 
+# Guide, "The user attributes endpoint": the attributes that a scope shows.
+_PROFILE = (
+    "name family_name given_name middle_name nickname preferred_username profile picture website "
+    "gender birthdate zoneinfo locale updated_at"
+)
+_ATTRIBUTES = {
+    "profile": frozenset(_PROFILE.split()),
+    "email": frozenset({"email", "email_verified"}),
+    "phone": frozenset({"phone_number", "phone_number_verified"}),
+}
+
 _triggers: dict[str, trigger.Handler] = {}
 
 
@@ -61,24 +76,69 @@ def set_keys(pool: CognitoIdpUserPool, keys: PoolKeys) -> None:
     pool.emulator_keys = keys  # type: ignore[attr-defined]
 
 
+def issuer_of(pool: CognitoIdpUserPool) -> str:
+    """Return the `iss` of the pool's tokens: AWS's, unless the pool was given another one."""
+    given = getattr(pool, "emulator_issuer", None)
+    return given or f"https://cognito-idp.{pool.region}.amazonaws.com/{pool.id}"
+
+
+def set_issuer(pool: CognitoIdpUserPool, issuer: str) -> None:
+    """Give a pool an issuer of its own."""
+    pool.emulator_issuer = issuer  # type: ignore[attr-defined]
+
+
 # Making them
 
 
 def complete_sign_in(
     pool: CognitoIdpUserPool, client: CognitoIdpUserPoolClient, user: CognitoIdpUser
 ) -> dict[str, Any]:
-    """Begin a family of tokens: the answer of a sign-in that needs no more."""
+    """Answer a sign-in that needs no more."""
+    result = begin_family(pool, client, user, _SIGN_IN, auth_time=int(clock.now()))
+    record_of(user).failures.pop("sign-in", None)
+    return {"ChallengeParameters": {}, "AuthenticationResult": result}
+
+
+def begin_family(
+    pool: CognitoIdpUserPool,
+    client: CognitoIdpUserPoolClient,
+    user: CognitoIdpUser,
+    source: str,
+    *,
+    auth_time: int,
+    scopes: list[str] | None = None,
+    nonce: str | None = None,
+) -> dict[str, Any]:
+    """Make the first tokens of a sign-in; `source` is what the trigger is told.
+
+    `scopes` are those that the token endpoint was asked for; `auth_time` is in seconds since 1970.
+    """
     token = RefreshToken(
         client_id=client.id,
         sub=user.id,
         origin_jti=str(uuid.uuid4()),
-        auth_time=int(clock.now()),
+        auth_time=auth_time,
         expires_at=clock.now() + _lifetime(client, "RefreshToken"),
+        scopes=scopes,
     )
-    result = _issue(pool, client, user, token, _SIGN_IN)
-    record_of(user).failures.pop("sign-in", None)
+    result = _issue(pool, client, user, token, source, nonce=nonce)
     result["RefreshToken"] = _keep(pool, token)
-    return {"ChallengeParameters": {}, "AuthenticationResult": result}
+    return result
+
+
+def issue_to_client(
+    pool: CognitoIdpUserPool, client: CognitoIdpUserPoolClient, scopes: Iterable[str]
+) -> dict[str, Any]:
+    """Make an access token that belongs to nobody but the client (T11)."""
+    seconds = _lifetime(client, "AccessToken")
+    claims = {
+        "sub": client.id,
+        "auth_time": int(clock.now()),
+        "version": 2,
+        "scope": " ".join(scopes),
+    }
+    access = _sign(pool, client, "access", claims, expires_in=seconds)
+    return {"AccessToken": access, "ExpiresIn": seconds, "TokenType": "Bearer"}
 
 
 def _keep(pool: CognitoIdpUserPool, token: RefreshToken) -> str:
@@ -105,56 +165,77 @@ def _issue(
     user: CognitoIdpUser,
     token: RefreshToken,
     source: str,
+    *,
+    nonce: str | None = None,
 ) -> dict[str, Any]:
-    """Make an access and an ID token; the trigger runs once for both."""
-    changes = _run_trigger(pool, client.id, user, source)
+    """Make an access token and, where it was asked for, an ID token; the trigger runs once."""
+    asked = [SIGN_IN_SCOPE] if token.scopes is None else token.scopes
+    changes = _run_trigger(pool, client.id, user, source, asked)
     # The claims of a family exist where tokens can be revoked (guide, "Revoking tokens").
     revocable = client.extended_config.get("EnableTokenRevocation") is not False
     family = {"origin_jti": token.origin_jti} if revocable else {}
     common = family | _groups(user, changes)
 
-    access_claims = changes.access.claims({"version": 2} | common)
-    access_claims["scope"] = " ".join(changes.access.scopes([SIGN_IN_SCOPE]))
-    seconds, since = _lifetime(client, "AccessToken"), token.auth_time
-    access = _sign(pool, client, user, "access", access_claims, expires_in=seconds, auth_time=since)
-
-    attributes = {k: v for k, v in flatten_attrs(user.attributes).items() if k != "sub"}
-    id_claims = changes.id.claims(attributes | common)
-    id_seconds = _lifetime(client, "IdToken")
-    identity = _sign(pool, client, user, "id", id_claims, expires_in=id_seconds, auth_time=since)
-
+    of_user = {"sub": user.id, "auth_time": token.auth_time, "event_id": str(uuid.uuid4())}
+    access_claims = of_user | {"username": user.username}
+    access_claims |= changes.access.claims({"version": 2} | common)
+    access_claims["scope"] = " ".join(changes.access.scopes(asked))
+    seconds = _lifetime(client, "AccessToken")
+    access = _sign(pool, client, "access", access_claims, expires_in=seconds)
     pool.access_tokens[access] = (client.id, user.username)
-    return {
-        "AccessToken": access,
-        "IdToken": identity,
-        "ExpiresIn": seconds,
-        "TokenType": "Bearer",
-    }
+    result = {"AccessToken": access, "ExpiresIn": seconds, "TokenType": "Bearer"}
+
+    if token.scopes is None or "openid" in token.scopes:
+        shown = attributes_within(user, token.scopes)
+        id_claims = of_user | {"cognito:username": user.username}
+        id_claims |= changes.id.claims(shown | common)
+        if token.scopes is not None:
+            id_claims["at_hash"] = _at_hash(access)
+        if nonce is not None:
+            id_claims["nonce"] = nonce
+        result["IdToken"] = _sign(
+            pool, client, "id", id_claims, expires_in=_lifetime(client, "IdToken")
+        )
+    return result
+
+
+def attributes_within(user: CognitoIdpUser, scopes: Iterable[str] | None) -> dict[str, str]:
+    """Return the attributes that the scopes let be seen, without `sub`.
+
+    `openid` alone shows all; with others it shows theirs (guide, "The user attributes endpoint").
+    """
+    attributes = {k: v for k, v in flatten_attrs(user.attributes).items() if k != "sub"}
+    narrowing = _ATTRIBUTES.keys() & set(scopes or ())
+    if not narrowing:
+        return attributes
+    names = set().union(*(_ATTRIBUTES[scope] for scope in narrowing))
+    custom = "profile" in narrowing
+    return {k: v for k, v in attributes.items() if k in names or (custom and ":" in k)}
+
+
+def _at_hash(access_token: str) -> str:
+    """Hash an access token for its ID token (OpenID Connect Core 1.0 §3.1.3.6)."""
+    half = hashlib.sha256(access_token.encode()).digest()[:16]
+    return base64.urlsafe_b64encode(half).rstrip(b"=").decode()
 
 
 def _sign(
     pool: CognitoIdpUserPool,
     client: CognitoIdpUserPoolClient,
-    user: CognitoIdpUser,
     use: TokenUse,
     more: dict[str, Any],
     *,
     expires_in: int,
-    auth_time: int,
 ) -> str:
     """Sign with the pool's own key; moto has one for all pools, and writes `typ: JWT`."""
-    now, is_access = int(clock.now()), use == "access"
+    now = int(clock.now())
     claims = {
-        "sub": user.id,
-        "iss": f"https://cognito-idp.{pool.region}.amazonaws.com/{pool.id}",
-        "client_id" if is_access else "aud": client.id,
-        "event_id": str(uuid.uuid4()),
+        "iss": issuer_of(pool),
+        "client_id" if use == "access" else "aud": client.id,
         "token_use": use,
-        "auth_time": auth_time,
         "exp": now + expires_in,
         "iat": now,
         "jti": str(uuid.uuid4()),
-        "username" if is_access else "cognito:username": user.username,
     }
     return keys_of(pool).sign(use, claims | more)
 
@@ -167,7 +248,11 @@ def _groups(user: CognitoIdpUser, result: trigger.TriggerResult) -> dict[str, li
 
 
 def _run_trigger(
-    pool: CognitoIdpUserPool, client_id: str, user: CognitoIdpUser, source: str
+    pool: CognitoIdpUserPool,
+    client_id: str,
+    user: CognitoIdpUser,
+    source: str,
+    scopes: list[str],
 ) -> trigger.TriggerResult:
     """Run the pool's trigger, if it is configured as V2; an answer under V1 changes no scope."""
     config = (pool.extended_config.get("LambdaConfig") or {}).get("PreTokenGenerationConfig") or {}
@@ -184,6 +269,7 @@ def _run_trigger(
         attributes={**flatten_attrs(user.attributes), "cognito:user_status": user_status(user)},
         groups=sorted(group.group_name for group in user.groups),
         source=source,
+        scopes=scopes,
     )
     try:
         return trigger.run(handler, event)
@@ -232,13 +318,7 @@ def refresh(
             token.replaced_at = clock.now()
         result["RefreshToken"] = _keep(
             pool,
-            RefreshToken(
-                client_id=token.client_id,
-                sub=token.sub,
-                origin_jti=token.origin_jti,
-                auth_time=token.auth_time,
-                expires_at=token.expires_at,
-            ),
+            replace(token, replaced_at=None),
         )
     return {"AuthenticationResult": result}
 
