@@ -394,6 +394,12 @@ def global_sign_out(self: CognitoIdpResponse) -> ActionResult:
     return EmptyResult()
 
 
+def scopes_in(token: str) -> list[str]:
+    """Read the scopes of one of our access tokens."""
+    scopes: list[str] = unverified_claims(token)["scope"].split()
+    return scopes
+
+
 def still_valid(token: str) -> bool:
     """Tell whether an access token has not expired."""
     try:
