@@ -87,7 +87,8 @@ def restore(pool: CognitoIdpUserPool, stored: Mapping[str, Any]) -> None:
     for token, (client_id, username) in stored["access_tokens"].items():
         pool.access_tokens[token] = (client_id, username)
     for client_id, kept in stored.get("client_secrets", {}).items():
-        set_secrets(pool.clients[client_id], [ClientSecret(**secret) for secret in kept])
+        if client_id in pool.clients:  # others of this pool may not be kept
+            set_secrets(pool.clients[client_id], [ClientSecret(**secret) for secret in kept])
 
 
 def _refresh_token(pool: CognitoIdpUserPool, entry: Any) -> RefreshToken | None:

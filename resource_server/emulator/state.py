@@ -1,5 +1,7 @@
 """The emulator's file: what must be the same after a restart."""
 
+import base64
+import hashlib
 import json
 import os
 import secrets
@@ -63,6 +65,12 @@ class EmulatorState:
         draft.replace(file)
 
     @property
+    def public_client_id(self) -> str:
+        """The id of the client without a secret; derived, so that older files have it, too."""
+        digest = hashlib.sha256(f"public {self.client_id}".encode()).digest()
+        return base64.b32encode(digest).decode().lower()[:26]
+
+    @property
     def url(self) -> str:
         """Where the emulator is served."""
         return f"http://127.0.0.1:{self.port}"
@@ -75,6 +83,7 @@ class EmulatorState:
             "AWS_USER_POOL_ID": self.pool_id,
             "AWS_COGNITO_APP_CLIENT_ID": self.client_id,
             "AWS_COGNITO_APP_CLIENT_SECRET": self.client_secret,
+            "COGNITO_ALLOWED_CLIENT_IDS": self.public_client_id,
             "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": self.url,
             "COGNITO_JWKS_URI": f"{self.url}/{self.pool_id}/.well-known/jwks.json",
             "COGNITO_EMULATOR": "embedded",

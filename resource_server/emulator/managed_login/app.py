@@ -13,6 +13,7 @@ from resource_server.emulator.managed_login.grants import Grants
 from resource_server.emulator.managed_login.pages import pages
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_FOR_PAGES = frozenset({"discovery", "exchange"})
 
 
 def create_app(public_url: str) -> Flask:
@@ -30,8 +31,12 @@ def create_app(public_url: str) -> Flask:
 
 
 def _find_pool(_endpoint: str | None, values: dict[str, Any] | None) -> None:
-    pool_id = (values or {}).pop("pool_id", None)
+    if values is None or "pool_id" not in values:
+        return
+    pool_id = values.pop("pool_id")
     g.pool = next((pool for pool in pools() if pool.id == pool_id), None)
+    if g.pool is None:
+        abort(404, "There is no such user pool here.")
 
 
 def _keep_other_pages_out() -> Response | None:
@@ -39,12 +44,10 @@ def _keep_other_pages_out() -> Response | None:
 
     Forms of our own pages say where they come from; a page of another origin may not send them.
     """
-    if request.endpoint is not None and g.pool is None:
-        abort(404, "There is no such user pool here.")
     origin = request.headers.get("Origin")
     if origin is None or origin == request.host_url.rstrip("/"):
         return None
-    if request.blueprint == "pages" or not _is_loopback(origin):
+    if request.blueprint not in _FOR_PAGES or not _is_loopback(origin):
         abort(HTTPStatus.FORBIDDEN)
     return Response(status=204) if request.method == "OPTIONS" else None
 
@@ -59,7 +62,7 @@ def _is_loopback(origin: str) -> bool:
 def _finish(answer: Response) -> Response:
     """Answer CORS, and have no page framed, sniffed or fed with anything from elsewhere."""
     origin = request.headers.get("Origin")
-    if request.blueprint in {"discovery", "exchange"}:
+    if request.blueprint in _FOR_PAGES:
         answer.headers.add("Vary", "Origin")
         if origin is not None and _is_loopback(origin):
             answer.headers["Access-Control-Allow-Origin"] = origin
