@@ -409,6 +409,21 @@ def test_a_restart_keeps_the_second_client_secret(emulators: Emulators) -> None:
         assert isinstance(provider.authenticate(DEMO_USERNAME, DEMO_PASSWORD), TokenSet)
 
 
+def test_a_restart_survives_another_client(emulators: Emulators) -> None:
+    """The other one is gone, as docs/testing.md says; nobody else is."""
+    before = emulators.start()
+    sign_up(before)
+    made = before.admin.create_user_pool_client(
+        UserPoolId=before.state.pool_id, ClientName="other", GenerateSecret=True
+    )["UserPoolClient"]
+    after = emulators.restart()
+    assert after.sign_in("grace", PASSWORD)
+    own = {"UserPoolId": after.state.pool_id, "ClientId": made["ClientId"]}
+    assert refused(lambda: after.admin.describe_user_pool_client(**own)) == (
+        "ResourceNotFoundException"
+    )
+
+
 def test_an_older_versions_file_is_read(emulators: Emulators) -> None:
     """As version 0.1 wrote it: sign-ins go on, codes confirm, and the administrator comes in."""
     before = emulators.start()

@@ -7,7 +7,13 @@ joserfc come with the extra `dev`; modules that need them are imported when the 
 - trigger.py   the Pre Token Generation trigger, run for real
 - gaps/        what moto lacks, put into its classes
 - totp.py      codes of authenticator apps
-- accounts.py  a pool and its accounts, to and from JSON
-- server.py    the HTTP server and its file
-- embedded.py  started by `flask run`
+- accounts.py  a pool's accounts, to and from JSON
+- declared.py  pools as a file declares them
+- building.py  declared pools, put into moto
+- managed_login/  the pools' own endpoints: sign-in page, tokens, discovery
+- control.py   what tests and containers ask: codes that were sent, health
+- serving.py   the HTTP server
+- state.py  server.py  embedded.py  started by `flask run`: one pool and its file
+- __main__.py  program.py  welcome.py  kept.py  snapshots.py  started as a program: all pools and
+  their file
 """

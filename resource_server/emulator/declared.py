@@ -215,6 +215,8 @@ def _contradictions(pools: list[Pool]) -> Iterator[str]:
             f"{place}, resource_servers", [server.identifier for server in pool.resource_servers]
         )
         for user in pool.users:
+            if pool.sign_in_with and not _can_be_typed(pool, user.username):
+                yield f"{place}, users {user.username!r}, username: none of the pool's sign_in_with"
             if not pool.password_policy.allows(user.password.get_secret_value()):
                 yield (
                     f"{place}, users {user.username!r}, password: weaker than the pool's "
@@ -223,6 +225,11 @@ def _contradictions(pools: list[Pool]) -> Iterator[str]:
         for client in pool.clients:
             for fault in _of_client(pool, client):
                 yield f"{place}, clients {client.id!r}, {fault}"
+
+
+def _can_be_typed(pool: Pool, username: str) -> bool:
+    kinds = {"email": r"[^@\s]+@[^@\s]+\.[^@\s]+", "phone_number": r"\+[0-9]{2,15}"}
+    return any(re.fullmatch(kinds[kind], username) for kind in pool.sign_in_with)
 
 
 def _of_client(pool: Pool, client: Client) -> Iterator[str]:

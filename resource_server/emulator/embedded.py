@@ -6,9 +6,7 @@ reload, finds the lock held and uses what runs. The system frees the lock when i
 Other `flask` commands never start one: they learn the pool's ids from the file.
 """
 
-import fcntl
 import importlib
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +14,7 @@ from pathlib import Path
 import click
 from flask import Flask
 
-from resource_server.emulator.state import EmulatorState
-
-_LOCKS: list[int] = []
-"""Descriptors of the locks this process holds; they are held as long as it lives."""
+from resource_server.emulator.state import EmulatorState, lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +41,7 @@ class EmbeddedEmulator:
             f"\n"
             f" Service    {address}\n"
             f" Cognito    {self.state.url}, emulated; pool {self.state.pool_id}\n"
+            f" Discovery  {self.state.discovery}\n"
             f" Kept in    {app.instance_path} (accounts, keys, database)\n"
             f" Demo user  {username} / {password}\n"
             f" Admin      {server.ADMIN_USERNAME} / {server.ADMIN_PASSWORD}\n"
@@ -62,7 +58,7 @@ def enter(instance: Path) -> EmbeddedEmulator:
     file = instance / "emulator.json"
     try:
         instance.mkdir(parents=True, exist_ok=True)
-        if _under_flask_run() and _lock(instance / "emulator.lock"):
+        if _under_flask_run() and lock(instance / "emulator.lock"):
             state = _load_or_begin(file)
             _start(state, file)
             return EmbeddedEmulator(state, started=True)
@@ -102,26 +98,10 @@ def _start(state: EmulatorState, file: Path) -> None:
             f"COGNITO_EMULATOR=embedded needs the extra `dev` ({error.name} is missing): "
             "pip install 'resource-server[dev]', or unset it and set AWS_USER_POOL_ID and the rest."
         ) from error
-    gaps.outbox.listeners.append(
-        lambda sent: click.echo(
-            f" Code for {sent.username}, as {sent.way} to {sent.destination}: {sent.code}"
-        )
-    )
-    server.EmulatorServer(state, file).start()
+    gaps.outbox.listeners.append(lambda sent: click.echo(f" {sent.sentence}"))
+    server.EmulatorServer(state, file, click.get_current_context().params["port"]).start()
 
 
 def _under_flask_run() -> bool:
     context = click.get_current_context(silent=True)
     return context is not None and context.info_name == "run" and "port" in context.params
-
-
-def _lock(file: Path) -> bool:
-    """Lock a file until this process ends; False if another one has it."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return False
-    _LOCKS.append(descriptor)
-    return True

@@ -41,9 +41,10 @@ class EmulatorServer(Server):
 
     def start(self) -> None:
         """Serve in a thread; on another port if somebody has the usual one."""
-        self.serve(self._state.port, 0)
+        self.bind(self._state.port, 0)
         self._state.port = self.port
         self._write()
+        self.serve()
 
     def stop(self) -> None:
         """Stop serving and forget the pool; the file stays."""

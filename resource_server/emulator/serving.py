@@ -54,10 +54,11 @@ class Server:
         self._active = 0
         self._server: BaseWSGIServer | None = None
 
-    def serve(self, *ports: int, host: str = "127.0.0.1", public_url: str | None = None) -> str:
-        """Serve in a thread, on the first port that is free; return the server's address.
+    def bind(self, *ports: int, host: str = "127.0.0.1", public_url: str | None = None) -> str:
+        """Take the first port that is free; return the server's address.
 
-        `public_url` is what other machines call it by.
+        Requests wait from now on, and are answered after `serve`. `public_url` is what others
+        call the server by.
 
         Raises CannotServe.
         """
@@ -68,24 +69,30 @@ class Server:
         self._hosts = _LOOPBACK | {urlsplit(url).hostname or host, host}
         self._web = create_app(url)
         self._web.register_blueprint(control)
-        run = self._server.serve_forever
-        threading.Thread(target=run, name="emulator", daemon=True).start()
         return url
 
     @property
+    def _bound(self) -> BaseWSGIServer:
+        if self._server is None:
+            raise CannotServe("no port was taken")
+        return self._server
+
+    @property
     def port(self) -> int:
-        """The port that is served."""
-        assert self._server is not None  # noqa: S101 - asked once it serves
-        return self._server.server_port
+        """The port that was taken."""
+        return self._bound.server_port
+
+    def serve(self) -> None:
+        """Answer requests, in a thread."""
+        run = self._bound.serve_forever
+        threading.Thread(target=run, name="emulator", daemon=True).start()
 
     def stop(self) -> None:
         """Take no more requests, and let those that are here be answered, for five seconds."""
-        if self._server is None:
-            return
-        self._server.shutdown()
+        self._bound.shutdown()
         with self._idle:
             self._idle.wait_for(lambda: self._active == 0, _GRACE_SECONDS)
-        self._server.server_close()
+        self._bound.server_close()
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

@@ -1,6 +1,7 @@
 """The emulator's file: what must be the same after a restart."""
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +15,9 @@ import click
 
 REGION = "us-east-1"  # where moto looks for operations that are not signed
 DEFAULT_PORT = 5001
+
+_LOCKS: list[int] = []
+"""Descriptors of the locks this process holds; they are held as long as it lives."""
 
 
 class StateError(click.ClickException):
@@ -55,14 +59,8 @@ class EmulatorState:
             raise damaged(file) from error
 
     def save(self, file: Path) -> None:
-        """Write the file in one step, so that a kill leaves the old one or the new one whole."""
-        stored = asdict(self)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".new")
-        # It holds private keys: for the owner alone, from the first byte on.
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-            json.dump(stored, out, indent=1)
-        draft.replace(file)
+        """Write the file."""
+        replace_file(file, json.dumps(asdict(self), indent=1))
 
     @property
     def public_client_id(self) -> str:
@@ -74,6 +72,11 @@ class EmulatorState:
     def url(self) -> str:
         """Where the emulator is served."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def discovery(self) -> str:
+        """Where OpenID Connect clients learn the pool's endpoints."""
+        return f"{self.url}/{self.pool_id}/.well-known/openid-configuration"
 
     @property
     def settings(self) -> dict[str, str]:
@@ -88,6 +91,29 @@ class EmulatorState:
             "COGNITO_JWKS_URI": f"{self.url}/{self.pool_id}/.well-known/jwks.json",
             "COGNITO_EMULATOR": "embedded",
         }
+
+
+def replace_file(file: Path, text: str) -> None:
+    """Write a file in one step, so that a kill leaves the old one or the new one whole."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".new")
+    # It holds private keys: for the owner alone, from the first byte on.
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+    draft.replace(file)
+
+
+def lock(file: Path) -> bool:
+    """Lock a file until this process ends; False if another one has it."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    _LOCKS.append(descriptor)
+    return True
 
 
 def damaged(file: Path) -> StateError:

@@ -34,7 +34,13 @@ from resource_server.emulator.gaps import (
 from resource_server.emulator.gaps.clocks import clock
 from resource_server.emulator.gaps.directory import pools, user_status
 from resource_server.emulator.gaps.outboxes import Outbox, SentCode, outbox
-from resource_server.emulator.gaps.tokens import keys_of, register_trigger, set_keys
+from resource_server.emulator.gaps.tokens import (
+    issuer_of,
+    keys_of,
+    register_trigger,
+    set_issuer,
+    set_keys,
+)
 from resource_server.emulator.totp import totp_code
 
 __all__ = [
@@ -42,10 +48,12 @@ __all__ = [
     "SentCode",
     "clock",
     "fill",
+    "issuer_of",
     "keys_of",
     "outbox",
     "pools",
     "register_trigger",
+    "set_issuer",
     "set_keys",
     "totp_code",
     "user_status",

@@ -22,6 +22,11 @@ class SentCode:
         """How it would have been sent."""
         return "texted" if self.destination.startswith("+") else "e-mailed"
 
+    @property
+    def sentence(self) -> str:
+        """What a terminal shows; the code is in it."""
+        return f"Code for {self.username}, as {self.way} to {self.destination}: {self.code}"
+
 
 class Outbox:
     """Codes that were sent, newest last, and who wants to hear of them."""

@@ -55,6 +55,7 @@ _ATTRIBUTES = {
 }
 
 _triggers: dict[str, trigger.Handler] = {}
+_issuers: dict[str, str | None] = {}
 
 
 def register_trigger(arn: str, handler: trigger.Handler) -> None:
@@ -77,14 +78,14 @@ def set_keys(pool: CognitoIdpUserPool, keys: PoolKeys) -> None:
 
 
 def issuer_of(pool: CognitoIdpUserPool) -> str:
-    """Return the `iss` of the pool's tokens: AWS's, unless the pool was given another one."""
-    given = getattr(pool, "emulator_issuer", None)
-    return given or f"https://cognito-idp.{pool.region}.amazonaws.com/{pool.id}"
+    """Return the `iss` of the pool's tokens: AWS's, unless `set_issuer` says otherwise."""
+    base = _issuers.get("base") or f"https://cognito-idp.{pool.region}.amazonaws.com"
+    return f"{base}/{pool.id}"
 
 
-def set_issuer(pool: CognitoIdpUserPool, issuer: str) -> None:
-    """Give a pool an issuer of its own."""
-    pool.emulator_issuer = issuer  # type: ignore[attr-defined]
+def set_issuer(base: str | None) -> None:
+    """Let all pools issue tokens under an address; with None they do so under AWS's."""
+    _issuers["base"] = base
 
 
 # Making them
