@@ -29,8 +29,8 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--trigger",
     metavar="MODULE:FUNCTION",
-    help="Pre Token Generation trigger (V2_0) of pools that name none in --pools. It is imported "
-    "from the current folder, too. Default: none.",
+    help="Pre Token Generation trigger (V2_0) of pools that have none of their own. It is "
+    "imported from the current folder, too. Default: none.",
 )
 @click.option(
     "--state",

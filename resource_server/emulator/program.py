@@ -75,9 +75,9 @@ class Program:
         pools = self._pools
         if not pools and not any(gaps.pools()):
             pools = [development_pool(EmulatorState.new())]
+        gaps.set_default_trigger(_load(self._trigger) if self._trigger else None)
         for entry in pools:
-            trigger = entry.trigger or self._trigger
-            pool = building.configure(entry, _load(trigger) if trigger else None)
+            pool = building.configure(entry, _load(entry.trigger) if entry.trigger else None)
             building.ensure_users(pool, entry)
 
     def _begin(self, server: Server, url: str, host: str) -> None:

@@ -283,10 +283,29 @@ def test_without_a_pools_file_there_is_a_demo_user(
     }
 
 
+def test_a_trigger_is_what_this_run_was_told(program: Program, boto: Callable[..., Any]) -> None:
+    """It comes and goes with the option, for pools that are kept as well."""
+    for options, seen in (
+        (["--trigger", "shop:add"], True),
+        ([], False),
+        (["--trigger", "shop:add"], True),
+    ):
+        run = program.start("--state", "kept.json", *options)
+        told = run.ready()
+        [pool] = told["pools"]
+        [public] = [client["id"] for client in pool["clients"] if not client["secret"]]
+        client = boto(told["url"], "us-east-1")
+        token = sign_in(client, public, "demo", "Demo-Passw0rd!")["AccessToken"]
+        assert ("tenant" in claims(token)) == seen
+        assert run.end() == 0
+
+
 def test_others_may_call_it_by_its_public_url(program: Program) -> None:
     """Containers do; the issuer is that name, and loopback still works."""
-    run = program.start("--public-url", "http://cognito:5001/", "--pools", "pools.toml")
+    options = ("--public-url", "http://cognito:5001/", "--pools", "pools.toml")
+    run = program.start(*options, "--host", "0.0.0.0")  # noqa: S104 - as a container does
     told = run.ready()
+    assert "WARNING" in run.output
     assert told["url"] == "http://cognito:5001"
     assert told["pools"][0]["issuer"] == f"http://cognito:5001/{POOL}"
     local = f"http://127.0.0.1:{told['port']}/health"

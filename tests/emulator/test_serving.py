@@ -35,9 +35,10 @@ def ask(emulator: EmulatorState, path: str, method: str = "GET", **headers: str)
 
 
 def test_health_names_the_pools(emulator: EmulatorState) -> None:
-    """For containers that wait for it."""
-    answer = ask(emulator, "/health")
-    assert answer.json() == {"status": "ok", "pools": [emulator.pool_id]}
+    """For containers that wait for it; other tests may have pools in this process, too."""
+    answer = ask(emulator, "/health").json()
+    assert answer["status"] == "ok"
+    assert emulator.pool_id in answer["pools"]
 
 
 def test_codes_are_read_newest_first(emulator: EmulatorState, boto: Any) -> None:

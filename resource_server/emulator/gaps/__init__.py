@@ -38,6 +38,7 @@ from resource_server.emulator.gaps.tokens import (
     issuer_of,
     keys_of,
     register_trigger,
+    set_default_trigger,
     set_issuer,
     set_keys,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "outbox",
     "pools",
     "register_trigger",
+    "set_default_trigger",
     "set_issuer",
     "set_keys",
     "totp_code",

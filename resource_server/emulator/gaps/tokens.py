@@ -55,12 +55,18 @@ _ATTRIBUTES = {
 }
 
 _triggers: dict[str, trigger.Handler] = {}
+_default_triggers: list[trigger.Handler] = []
 _issuers: dict[str, str | None] = {}
 
 
 def register_trigger(arn: str, handler: trigger.Handler) -> None:
     """Let a pool's `PreTokenGenerationConfig.LambdaArn` stand for a Python function."""
     _triggers[arn] = handler
+
+
+def set_default_trigger(handler: trigger.Handler | None) -> None:
+    """Let a function be the trigger of pools that have none configured."""
+    _default_triggers[:] = [] if handler is None else [handler]
 
 
 def keys_of(pool: CognitoIdpUserPool) -> PoolKeys:
@@ -256,12 +262,9 @@ def _run_trigger(
     scopes: list[str],
 ) -> trigger.TriggerResult:
     """Run the pool's trigger, if it is configured as V2; an answer under V1 changes no scope."""
-    config = (pool.extended_config.get("LambdaConfig") or {}).get("PreTokenGenerationConfig") or {}
-    if config.get("LambdaVersion") not in {"V2_0", "V3_0"}:
-        return trigger.TriggerResult()
-    handler = _triggers.get(config["LambdaArn"])
+    handler = _trigger_of(pool)
     if handler is None:
-        raise refusal("UnexpectedLambdaException", f"no such function: {config['LambdaArn']}")
+        return trigger.TriggerResult()
     event = trigger.event(
         region=pool.region,
         pool_id=pool.id,
@@ -279,6 +282,18 @@ def _run_trigger(
     except Exception as error:
         message = f"PreTokenGeneration failed with error {error}."
         raise refusal("UserLambdaValidationException", message) from error
+
+
+def _trigger_of(pool: CognitoIdpUserPool) -> trigger.Handler | None:
+    config = pool.extended_config.get("LambdaConfig") or {}
+    if not {"PreTokenGenerationConfig", "PreTokenGeneration"} & config.keys():
+        return _default_triggers[0] if _default_triggers else None
+    own = config.get("PreTokenGenerationConfig") or {}
+    if own.get("LambdaVersion") not in {"V2_0", "V3_0"}:
+        return None
+    if own["LambdaArn"] not in _triggers:
+        raise refusal("UnexpectedLambdaException", f"no such function: {own['LambdaArn']}")
+    return _triggers[own["LambdaArn"]]
 
 
 # Going on

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, g, request
+from flask import Flask, Response, abort, current_app, g, request
 
 from resource_server.emulator.gaps import pools
 from resource_server.emulator.managed_login.discovery import discovery
@@ -12,7 +12,7 @@ from resource_server.emulator.managed_login.exchange import exchange
 from resource_server.emulator.managed_login.grants import Grants
 from resource_server.emulator.managed_login.pages import pages
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _FOR_PAGES = frozenset({"discovery", "exchange"})
 
 
@@ -45,7 +45,8 @@ def _keep_other_pages_out() -> Response | None:
     Forms of our own pages say where they come from; a page of another origin may not send them.
     """
     origin = request.headers.get("Origin")
-    if origin is None or origin == request.host_url.rstrip("/"):
+    own = {request.host_url.rstrip("/"), current_app.config["PUBLIC_URL"]}
+    if origin is None or origin in own:
         return None
     if request.blueprint not in _FOR_PAGES or not _is_loopback(origin):
         abort(HTTPStatus.FORBIDDEN)
@@ -54,7 +55,7 @@ def _keep_other_pages_out() -> Response | None:
 
 def _is_loopback(origin: str) -> bool:
     try:
-        return urlsplit(origin).hostname in LOOPBACK
+        return urlsplit(origin).hostname in _LOOPBACK
     except ValueError:
         return False
 
@@ -66,7 +67,9 @@ def _finish(answer: Response) -> Response:
         answer.headers.add("Vary", "Origin")
         if origin is not None and _is_loopback(origin):
             answer.headers["Access-Control-Allow-Origin"] = origin
-            answer.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
+            answer.headers["Access-Control-Allow-Headers"] = (
+                "Authorization, Content-Type, X-Requested-With"
+            )
             answer.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
             answer.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
             answer.headers["Access-Control-Max-Age"] = "600"

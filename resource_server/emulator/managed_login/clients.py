@@ -48,7 +48,8 @@ def authenticate(
 
     Raises OAuthError.
     """
-    client_id, secret = form.get("client_id"), form.get("client_secret")
+    # An empty secret is one that is not there (RFC 6749 §2.3.1): Swagger UI and `curl -u id:`.
+    client_id, secret = form.get("client_id"), form.get("client_secret") or None
     if header is not None:
         if secret is not None:
             raise OAuthError("invalid_request", "Authenticate in one way, not in two")
@@ -72,7 +73,6 @@ def _basic(header: str) -> tuple[str, str | None]:
         colon = ""
     if scheme.lower() != "basic" or not colon:
         raise OAuthError("invalid_request", "The Authorization header is not Basic")
-    # A public client has no secret to send: curl's `-u id:` sends an empty one.
     return name, secret or None
 
 

@@ -5,7 +5,7 @@ import json
 import secrets
 from typing import Any
 
-from flask import Blueprint, Response, current_app, g, make_response, redirect, request, url_for
+from flask import Blueprint, Response, g, make_response, redirect, request, url_for
 from flask import render_template as render
 from moto.cognitoidp.models import CognitoIdpUser
 from moto.core.exceptions import JsonRESTError
@@ -199,5 +199,4 @@ def _set_cookie(answer: AnyResponse, name: str, value: str, seconds: int | None 
         path=f"/{g.pool.id}",
         httponly=True,
         samesite="Lax",
-        secure=current_app.config["PUBLIC_URL"].startswith("https:") and request.is_secure,
     )

@@ -218,6 +218,16 @@ def test_a_client_with_a_secret_proves_itself(hosted: Hosted) -> None:
         assert error(exchange({"Authorization": header}))[0] == 400
 
 
+def test_an_empty_secret_is_none(hosted: Hosted) -> None:
+    """As Swagger UI and `curl -u id:` send one for a public client (RFC 6749 §2.3.1)."""
+    assert hosted.token(code=hosted.code(), client_secret="").status_code == 200
+    form = {"grant_type": "authorization_code", "code": hosted.code()}
+    form |= {"redirect_uri": CALLBACK, "code_verifier": VERIFIER}
+    path = f"{hosted.base}/oauth2/token"
+    answer = hosted.browser.post(path, data=form, headers=basic(hosted.public, ""))
+    assert answer.status_code == 200
+
+
 def test_a_form_is_wanted(hosted: Hosted) -> None:
     """JSON and repeated names are refused (RFC 6749 §3.2)."""
     path = f"{hosted.base}/oauth2/token"
