@@ -8,7 +8,7 @@ joserfc come with the extra `dev`; modules that need them are imported when the 
 - gaps/        what moto lacks, put into its classes
 - totp.py      codes of authenticator apps
 - accounts.py  a pool's accounts, to and from JSON
-- declared.py  pools as a file declares them
+- declared.py  pools_file.py  pools as they are declared, and a file that does so
 - building.py  declared pools, put into moto
 - managed_login/  the pools' own endpoints: sign-in page, tokens, discovery
 - control.py   what tests and containers ask: codes that were sent, health

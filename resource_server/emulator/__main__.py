@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from resource_server.emulator.declared import read_pools
+from resource_server.emulator.pools_file import read_pools
 from resource_server.emulator.state import DEFAULT_PORT
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from moto.cognitoidp.models import CognitoIdpUserPool, CognitoIdpUserPoolClient
 
+from resource_server.emulator.declared import STANDARD_SCOPES
 from resource_server.emulator.gaps.records import secrets_of
-
-STANDARD_SCOPES = ("openid", "email", "phone", "profile", "aws.cognito.signin.user.admin")
 
 
 class OAuthError(Exception):

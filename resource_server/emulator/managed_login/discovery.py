@@ -2,6 +2,7 @@
 
 from flask import Blueprint, Response, current_app, g, jsonify, url_for
 
+from resource_server.emulator.declared import STANDARD_SCOPES
 from resource_server.emulator.gaps import keys_of
 from resource_server.emulator.gaps.tokens import issuer_of
 from resource_server.emulator.managed_login import clients
@@ -35,7 +36,7 @@ def openid_configuration() -> Response:
             "code_challenge_methods_supported": ["S256"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
-            "scopes_supported": [*clients.STANDARD_SCOPES, *sorted(clients.custom_scopes(g.pool))],
+            "scopes_supported": [*STANDARD_SCOPES, *sorted(clients.custom_scopes(g.pool))],
             "token_endpoint_auth_methods_supported": [
                 "client_secret_basic",
                 "client_secret_post",

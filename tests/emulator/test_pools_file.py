@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resource_server.emulator.declared import PoolsFileError, read_pools
+from resource_server.emulator.pools_file import PoolsFileError, read_pools
 
 ROOT = Path(__file__).parent.parent.parent
 POOL = 'id = "eu-west-2_Shop00001"\n'
