@@ -1,5 +1,6 @@
 """The emulator as a program: what is served, kept and told, until a signal ends it."""
 
+import contextlib
 import importlib
 import json
 import signal
@@ -64,7 +65,8 @@ class Program:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)  # a second one ends us at once
             server.stop()
             if self._ready_file is not None:
-                self._ready_file.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    self._ready_file.unlink()
         self._save()
         click.echo(" Stopped.")
 
@@ -87,7 +89,7 @@ class Program:
         server.serve()
         shown = welcome.describe(url, server.port)
         if self._ready_file is not None:
-            replace_file(self._ready_file, json.dumps(shown, indent=1))
+            _write(self._ready_file, json.dumps(shown, indent=1))
         click.echo(welcome.text(shown, self._kept.file if self._kept else None))
         if host not in {"127.0.0.1", "localhost", "::1"}:
             click.echo(" WARNING: whoever reaches this address can read codes and change users.")
@@ -106,6 +108,13 @@ def _address(public_url: str | None) -> str | None:
     if parts.scheme not in {"http", "https"} or plain != f"{parts.scheme}://{parts.netloc}":
         raise click.ClickException("--public-url is an address such as http://cognito:5001")
     return plain
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        replace_file(file, text)
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be written: {error.strerror}") from error
 
 
 def _load(path: str) -> Handler:

@@ -53,6 +53,7 @@ class Server:
         self._idle = threading.Condition()
         self._active = 0
         self._server: BaseWSGIServer | None = None
+        self._thread: threading.Thread | None = None
 
     def bind(self, *ports: int, host: str = "127.0.0.1", public_url: str | None = None) -> str:
         """Take the first port that is free; return the server's address.
@@ -85,11 +86,13 @@ class Server:
     def serve(self) -> None:
         """Answer requests, in a thread."""
         run = self._bound.serve_forever
-        threading.Thread(target=run, name="emulator", daemon=True).start()
+        self._thread = threading.Thread(target=run, name="emulator", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """Take no more requests, and let those that are here be answered, for five seconds."""
-        self._bound.shutdown()
+        if self._thread is not None:  # for one that never began `shutdown` would wait for ever
+            self._bound.shutdown()
         with self._idle:
             self._idle.wait_for(lambda: self._active == 0, _GRACE_SECONDS)
         self._bound.server_close()

@@ -88,10 +88,10 @@ class Run:
         self._ready = home / f"ready-{time.monotonic_ns()}.json"
         self.log = home / f"output-{time.monotonic_ns()}.txt"
         ours = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(home)}
-        command = [sys.executable, "-m", "resource_server.emulator", *options]
+        command = [sys.executable, "-m", "resource_server.emulator", "--port", str(port)]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [*command, "--port", str(port), "--ready-file", str(self._ready)],
+                [*command, "--ready-file", str(self._ready), *options],
                 cwd=home,
                 env=ours,
                 stdin=subprocess.DEVNULL,
@@ -392,6 +392,7 @@ def test_two_programs_do_not_share_a_file(program: Program) -> None:
         (["--pools", "nothing.toml"], "does not exist"),
         (["--state", "flask.json"], "move it away"),
         (["--state", "shop.py"], "move it away"),
+        (["--ready-file", "shop.py/ready.json"], "shop.py/ready.json cannot be written"),
         (["--host", "256.256.256.256"], "Nothing can be served on 256.256.256.256"),
     ],
     ids=str,

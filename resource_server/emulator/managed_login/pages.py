@@ -4,6 +4,7 @@ import hmac
 import json
 import secrets
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, make_response, redirect, request, url_for
 from flask import render_template as render
@@ -140,7 +141,8 @@ def _with_code(wanted: AuthorizationRequest, user: CognitoIdpUser, auth_time: in
 
 
 def _login_page() -> str:
-    return f"{url_for('pages.login', pool_id=g.pool.id)}?{request.query_string.decode('ascii')}"
+    asked = urlencode(tuple(request.args.items(multi=True)))
+    return f"{url_for('pages.login', pool_id=g.pool.id)}?{asked}"
 
 
 def _page_after(wanted: AuthorizationRequest, error: JsonRESTError) -> Response:

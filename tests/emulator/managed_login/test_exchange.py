@@ -218,6 +218,23 @@ def test_a_client_with_a_secret_proves_itself(hosted: Hosted) -> None:
         assert error(exchange({"Authorization": header}))[0] == 400
 
 
+def test_strange_credentials_are_refused_like_any_wrong_ones(hosted: Hosted) -> None:
+    """No text of a client makes the server fail."""
+    strange = ["\x00", "é€\U0001f600", "a" * 5000, "a.b.c", "..", "%ff"]
+    for value in strange:
+        for name in ("client_id", "client_secret", "code", "redirect_uri", "code_verifier"):
+            assert 400 <= hosted.token(**{"code": hosted.code(), name: value}).status_code < 500
+        kind = {"grant_type": "refresh_token"}
+        assert hosted.token(**kind, refresh_token=value).status_code == 400
+        assert revoke(hosted, token=value).status_code in {200, 400}
+        for header in (f"Bearer {value}", f"Basic {value}", value, "Bearer", "Basic"):
+            sent = {"Authorization": header.encode().decode("latin-1")}
+            for path in ("userInfo", "token", "revoke"):
+                method = hosted.browser.get if path == "userInfo" else hosted.browser.post
+                answer = method(f"{hosted.base}/oauth2/{path}", headers=sent)
+                assert 400 <= answer.status_code < 500, (path, header)
+
+
 def test_an_empty_secret_is_none(hosted: Hosted) -> None:
     """As Swagger UI and `curl -u id:` send one for a public client (RFC 6749 §2.3.1)."""
     assert hosted.token(code=hosted.code(), client_secret="").status_code == 200

@@ -332,6 +332,34 @@ def test_signing_out_redirects_to_nobody_unknown(
     assert said(answer)
 
 
+def test_what_nobody_expects_is_no_fault_of_ours(hosted: Hosted) -> None:
+    """Bytes that are no text, text that is no name, fields that are missing: nothing above 400s."""
+    strange = ["\x00", "é€\U0001f600", "a" * 5000, "%", "'\"<>&;", "\r\nSet-Cookie: a=b", "../.."]
+    names = ["client_id", "redirect_uri", "scope", "state", "nonce", "prompt", "login_hint"]
+    for value in strange:
+        for path in ("oauth2/authorize", "login", "logout"):
+            for name in names:
+                asked = hosted.request(**{name: value})
+                answer = hosted.browser.get(f"{hosted.base}/{path}", query_string=asked)
+                assert answer.status_code < 500, (path, name, value)
+                assert "a=b" not in answer.headers.get("Set-Cookie", "")
+        page = hosted.page(state=value)
+        for fields in (
+            {"username": value, "password": value},
+            {"challenge": value, "session": value, "answer": value},
+            {"challenge": "NEW_PASSWORD_REQUIRED", "session": value},
+        ):
+            assert hosted.fill_in(page, **fields).status_code == 400
+    raw = urlencode(hosted.request(state=None)) + "&state=\xe9"
+    begun = hosted.browser.get(f"{hosted.base}/oauth2/authorize?{raw}")
+    assert begun.status_code == 302
+    for encoded in ("%ff", "%00", "%e9"):
+        begun = hosted.browser.get(
+            f"{hosted.base}/oauth2/authorize?{urlencode(hosted.request(state=None))}&state={encoded}"
+        )
+        assert hosted.browser.get(begun.location).status_code == 200
+
+
 def test_an_unknown_pool_is_not_found(hosted: Hosted) -> None:
     """Every endpoint says so."""
     for path in ("oauth2/authorize", "login", "logout", ".well-known/jwks.json", "oauth2/userInfo"):
