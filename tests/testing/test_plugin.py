@@ -343,7 +343,8 @@ def test_a_run_without_the_kit_imports_none_of_it(pytester: pytest.Pytester) -> 
             costly = {"boto3", "cryptography", "joserfc", "moto", "requests", "responses"}
             assert not costly & set(sys.modules)
     """)
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:flask")
+    others = [f"-pno:{plugin}" for plugin in ("flask", "schemathesis", "cacheprovider")]
+    result = pytester.runpytest_subprocess(*others)
     result.assert_outcomes(passed=1)
 
 
