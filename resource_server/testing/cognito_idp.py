@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from moto import mock_aws
-from moto.cognitoidp.models import CognitoIdpUserPool, CognitoIdpUserPoolClient, cognitoidp_backends
-from moto.core.models import DEFAULT_ACCOUNT_ID
+from pydantic import SecretStr
 
 from resource_server.emulator import gaps
+from resource_server.emulator.building import configure
+from resource_server.emulator.declared import Client, Pool
 from resource_server.identity.cognito import CognitoIdentityProvider
 from resource_server.identity.provider import TokenSet
 from resource_server.testing.options import CognitoOptions
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
 
 PASSWORD = "Str0ng-passw0rd!"  # noqa: S105 - of users who exist in a test alone
-_CONFIG = {"AutoVerifiedAttributes": ["email"], "MfaConfiguration": "OPTIONAL"}
-_CLIENT_CONFIG = {
-    "ClientName": "test",
-    "ExplicitAuthFlows": ["ALLOW_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
-    "EnableTokenRevocation": True,
-    "PreventUserExistenceErrors": "ENABLED",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,36 +125,20 @@ class CognitoIdp:
 def emulated(pool: CognitoPool, options: CognitoOptions) -> Iterator[CognitoIdp]:
     """Put a pool into moto, without users; afterwards nothing of it is left."""
     gaps.fill()
-    arn = f"arn:aws:lambda:{pool.region}:{DEFAULT_ACCOUNT_ID}:function:{pool.pool_id}"
-    config: dict[str, Any] = dict(_CONFIG)
-    if options.trigger is not None:
-        gaps.register_trigger(arn, options.trigger)
-        trigger = {"LambdaVersion": "V2_0", "LambdaArn": arn}
-        config["LambdaConfig"] = {"PreTokenGenerationConfig": trigger}
+    secret = None if options.client_secret is None else SecretStr(options.client_secret)
+    client = Client(id=pool.client_id, name="test", secret=secret)
     with mock_aws():
-        backend = cognitoidp_backends[DEFAULT_ACCOUNT_ID][pool.region]
-        moto_pool = CognitoIdpUserPool(DEFAULT_ACCOUNT_ID, pool.region, "test", config)
-        moto_pool.id = pool.pool_id
-        moto_pool.token_mfa_config = {"Enabled": True}
+        moto_pool = configure(
+            Pool(id=pool.pool_id, mfa="optional", clients=[client]), options.trigger
+        )
         gaps.set_keys(moto_pool, pool.keys)
         pool.on_rotation.append(lambda keys: gaps.set_keys(moto_pool, keys))
-        client = _app_client(pool, options.client_secret)
-        moto_pool.clients[client.id] = client
-        backend.user_pools[pool.pool_id] = moto_pool
         try:
             yield CognitoIdp(pool, options)
         finally:
-            backend.user_pools.pop(pool.pool_id, None)
+            moto_pool.backend.user_pools.pop(pool.pool_id, None)
             gaps.outbox.sent.clear()
             gaps.clock.reset()
-
-
-def _app_client(pool: CognitoPool, secret: str | None) -> CognitoIdpUserPoolClient:
-    client = CognitoIdpUserPoolClient(pool.pool_id, secret is not None, dict(_CLIENT_CONFIG))
-    client.id = pool.client_id
-    if secret is not None:
-        client.secret = secret
-    return client
 
 
 @cache

@@ -169,7 +169,7 @@ def test_bearer_presents_a_token(pool: CognitoPool) -> None:
     [
         ({"client_secret": "short"}, "24 to 64 characters"),
         ({"jwks": "ftp"}, "'intercepted' or 'http'"),
-        ({"unguarded": {"sockets", "windows"}}, "no such guard: windows"),
+        ({"unguarded": ["windows"]}, "no such guard: windows"),
     ],
     ids=str,
 )
