@@ -25,6 +25,7 @@ from resource_server.identity.cognito import (
     cognito_client,
 )
 from resource_server.identity.cognito_directory import CognitoUserDirectory
+from resource_server.pages.views import docs, pages
 from resource_server.randoms.views import randoms
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.services import Services
@@ -56,22 +57,18 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     made.attach(app.extensions)
     ResourceServer(app, made.verifier)
     problems.register(app)
-    for blueprint in (health.health, users, admin, randoms):
+    for blueprint in (pages, health.health, users, admin, randoms):
         app.register_blueprint(blueprint)
+    if settings.api_docs:
+        app.register_blueprint(docs)
     app.cli.add_command(cli_users.users)
     app.cli.add_command(cli_cognito.cognito)
-    app.add_url_rule("/", view_func=home)
     app.before_request(_refuse_no_host)
     app.after_request(_finish)
     if emulator is not None and emulator.started:
         _migrate_development_database(app, settings)
         emulator.welcome(app)
     return app
-
-
-def home() -> dict[str, str]:
-    """Greet."""
-    return {"message": "Home page of randomizer"}
 
 
 def _emulator(app: APIFlask, config: Mapping[str, Any] | None) -> embedded.EmbeddedEmulator | None:

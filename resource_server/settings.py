@@ -81,6 +81,12 @@ class Settings(BaseSettings):
         description="further pools and their app clients, pool=client|client, comma separated",
         examples=["eu-west-1_AbCdEf123=1h57kf5cpq17m0eml12EXAMPLE|7lhlkkfbfb4q5kpp90urffao"],
     )
+    cognito_domain: str | None = Field(
+        None,
+        description="the address of the pool's managed login, where /docs signs people in",
+        examples=["https://example.auth.eu-west-2.amazoncognito.com"],
+        pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_-]+)*$",
+    )
     cognito_issuer: str | None = Field(
         None, description="the `iss` to expect, for emulators", examples=["http://127.0.0.1:5001/x"]
     )
@@ -123,6 +129,18 @@ class Settings(BaseSettings):
         2, description="how old the view of the deny list may be", examples=[2], gt=0, le=60
     )
 
+    api_docs: bool = Field(
+        True,
+        description="serve the API's description and its page, /openapi.json and /docs",
+        examples=["false"],
+    )
+    api_docs_client_id: str | None = Field(
+        None,
+        description="the app client without a secret that /docs signs people in with",
+        examples=["7lhlkkfbfb4q5kpp90urffao"],
+        pattern=r"^[\w+]{1,128}$",
+    )
+
     log_format: Literal["json", "text"] = Field(
         "json", description="one JSON object a line, or text", examples=["json"]
     )
@@ -152,7 +170,7 @@ class Settings(BaseSettings):
             pools.append((pool_id.strip(), client_ids))
         return tuple(pools)
 
-    @field_validator("cognito_jwks_uri")
+    @field_validator("cognito_jwks_uri", "cognito_domain")
     @classmethod
     def _is_safe_address(cls, value: str | None) -> str | None:
         if value is not None:

@@ -16,7 +16,7 @@ LEVELS = [
     ["cli"],
     ["randoms"],
     ["users"],
-    ["health"],
+    ["health", "pages"],
     ["services", "problems"],
     ["auth", "settings", "revocations", "testing", "provisioning"],
     ["emulator"],

@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from resource_server.emulator import server
+from resource_server.emulator import state
 from resource_server.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -100,5 +100,5 @@ def test_all_commands_are_looked_at() -> None:
 
 def test_the_demo_user_is_the_emulators() -> None:
     """Whoever copies the sign-in gets a token."""
-    credentials = f"-d username={server.DEMO_USERNAME} -d 'password={server.DEMO_PASSWORD}'"
+    credentials = f"-d username={state.DEMO_USERNAME} -d 'password={state.DEMO_PASSWORD}'"
     assert credentials in GUIDE

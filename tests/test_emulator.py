@@ -29,11 +29,15 @@ from resource_server.emulator.server import (
     ADMIN_GROUP,
     ADMIN_PASSWORD,
     ADMIN_USERNAME,
-    DEMO_PASSWORD,
-    DEMO_USERNAME,
     EmulatorServer,
 )
-from resource_server.emulator.state import REGION, EmulatorState, StateError
+from resource_server.emulator.state import (
+    DEMO_PASSWORD,
+    DEMO_USERNAME,
+    REGION,
+    EmulatorState,
+    StateError,
+)
 from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
 from resource_server.identity.errors import BadCode, BadCredentials, SessionEnded
 from resource_server.identity.provider import Challenge, TokenSet

@@ -13,8 +13,7 @@ import pytest
 import requests
 from sqlalchemy import create_engine, text
 
-from resource_server.emulator.server import DEMO_PASSWORD, DEMO_USERNAME
-from resource_server.emulator.state import EmulatorState
+from resource_server.emulator.state import DEMO_PASSWORD, DEMO_USERNAME, EmulatorState
 from resource_server.testing import bearer
 from tests.conftest import both_databases
 

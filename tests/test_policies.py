@@ -22,6 +22,9 @@ from tests.conftest import CHALLENGE, CLIENT_SECRET, METADATA, PASSWORD
 
 PUBLIC = {
     "GET /",
+    "GET /assets/icon.svg",
+    "GET /docs",
+    "GET /docs/swagger-ui.css",
     "GET /.well-known/oauth-protected-resource",
     "GET /healthz",
     "GET /readyz",
@@ -43,6 +46,8 @@ BODIES: dict[str, dict[str, object]] = {
     "PATCH /randoms/1": {},
 }
 """What routes that need a body take."""
+FOR_BROWSERS = {"/assets/icon.svg", "/docs", "/docs/swagger-ui.css"}
+"""Pages and what they load; their headers are tested in test_pages.py."""
 ASK_COGNITO = {
     "POST /users/logout",
     "PATCH /users/me",
@@ -62,6 +67,8 @@ def _routes(app: APIFlask) -> Iterator[tuple[str, str, str]]:
             continue
         address = rule.rule.replace("<int(max=9223372036854775807):random_id>", "1")
         address = address.replace("<uuid:sub>", SUB)
+        address = address.replace("/assets/<name>", "/assets/icon.svg")
+        address = address.replace("/docs/<name>", "/docs/swagger-ui.css")
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield method, address, rule.endpoint
 
@@ -153,14 +160,15 @@ def test_every_scoped_route_refuses_a_disabled_user(
 
 
 def test_every_answer_carries_its_headers(app: APIFlask, client: FlaskClient) -> None:
-    """Success or refusal, HTML nowhere: request id, no sniffing, no framing, no caching."""
+    """Success or refusal: request id, no sniffing, no framing; to programs JSON, never cached."""
     for method, address, _ in [*_routes(app), ("GET", "/nowhere", ""), ("PUT", "/", "")]:
         answer = client.open(address, method=method, headers={"X-Request-ID": "abc-123"})
-        assert answer.mimetype == "application/json", address
         assert answer.headers["X-Request-ID"] == "abc-123"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["X-Frame-Options"] == "DENY"
-        assert answer.headers["Cache-Control"] == "no-store"
+        if address not in FOR_BROWSERS:
+            assert answer.mimetype == "application/json", address
+            assert answer.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("sent", ["", "a" * 129, "a b", "<script>", "ü"])
@@ -207,5 +215,7 @@ def test_every_route_is_documented(app: APIFlask) -> None:
         if requirement is not None:
             needs = f"`{' '.join(requirement.scopes)}`" if requirement.scopes else "any token"
             needs += ", administrators" if requirement.check is is_admin else ""
-        routes[f"{method} {address}".replace("/1", "/{id}").replace(SUB, "{sub}")] = needs
+        shown = f"{method} {address}".replace("/1", "/{id}").replace(SUB, "{sub}")
+        shown = re.sub(r"/(icon\.svg|swagger-ui\.css)$", "/{name}", shown)
+        routes[shown] = needs
     assert {name: needs.strip() for name, needs in rows.items()} == routes

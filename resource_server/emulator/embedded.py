@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from flask import Flask
 
-from resource_server.emulator.state import EmulatorState, lock
+from resource_server.emulator.state import DEMO_PASSWORD, DEMO_USERNAME, EmulatorState, lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class EmbeddedEmulator:
         server = importlib.import_module("resource_server.emulator.server")
         context = click.get_current_context()
         address = f"http://{context.params['host']}:{context.params['port']}"
-        username, password = server.DEMO_USERNAME, server.DEMO_PASSWORD
+        username, password = DEMO_USERNAME, DEMO_PASSWORD
         login = f"curl -s {address}/users/login -d username={username} -d 'password={password}'"
         read = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
         click.echo(

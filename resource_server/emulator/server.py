@@ -8,10 +8,9 @@ from pydantic import SecretStr
 from resource_server.emulator import accounts, building, declared, gaps
 from resource_server.emulator.keys import PoolKeys
 from resource_server.emulator.serving import Server
-from resource_server.emulator.state import EmulatorState, damaged
+from resource_server.emulator.state import DEMO_PASSWORD, DEMO_USERNAME, EmulatorState, damaged
 from resource_server.triggers import pre_token_generation
 
-DEMO_USERNAME, DEMO_PASSWORD = "demo", "Demo-Passw0rd!"
 ADMIN_USERNAME, ADMIN_PASSWORD = "admin", "Admin-Passw0rd!"
 ADMIN_GROUP = "admins"  # the default of COGNITO_ADMIN_GROUP
 SERVICE_PORT = 5000

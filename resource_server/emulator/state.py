@@ -15,6 +15,7 @@ import click
 
 REGION = "us-east-1"  # where moto looks for operations that are not signed
 DEFAULT_PORT = 5001
+DEMO_USERNAME, DEMO_PASSWORD = "demo", "Demo-Passw0rd!"
 
 _LOCKS: list[int] = []
 """Descriptors of the locks this process holds; they are held as long as it lives."""
@@ -89,6 +90,8 @@ class EmulatorState:
             "COGNITO_ALLOWED_CLIENT_IDS": self.public_client_id,
             "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": self.url,
             "COGNITO_JWKS_URI": f"{self.url}/{self.pool_id}/.well-known/jwks.json",
+            "COGNITO_DOMAIN": f"{self.url}/{self.pool_id}",
+            "API_DOCS_CLIENT_ID": self.public_client_id,
             "COGNITO_EMULATOR": "embedded",
         }
 

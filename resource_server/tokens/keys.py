@@ -104,7 +104,7 @@ def require_https(uri: str) -> None:
     """Raise ValueError unless an address is https, or http on loopback."""
     address = urlsplit(uri)
     if address.scheme != "https" and address.hostname not in _LOOPBACK:
-        raise ValueError("the address of the JWKS must be https")
+        raise ValueError("the address must be https")
 
 
 def fetch_jwks(uri: str, timeout: float) -> bytes:

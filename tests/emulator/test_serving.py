@@ -8,8 +8,7 @@ import pytest
 import requests
 
 from resource_server.emulator import gaps
-from resource_server.emulator.server import DEMO_PASSWORD, DEMO_USERNAME
-from resource_server.emulator.state import REGION, EmulatorState
+from resource_server.emulator.state import DEMO_PASSWORD, DEMO_USERNAME, REGION, EmulatorState
 from resource_server.settings import load_settings
 from tests.conftest import PASSWORD
 from tests.emulator.pages import sign_in_with_browser

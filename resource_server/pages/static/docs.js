@@ -1,0 +1,93 @@
+// Starts Swagger UI. What the server tells is in an attribute, since the page has no inline script.
+"use strict";
+
+const told = JSON.parse(document.getElementById("swagger-ui").dataset.told);
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+function followColorScheme() {
+  document.documentElement.classList.toggle("dark-mode", dark.matches);
+}
+
+// Each flow begins with its own client, the scopes that it has, and the demo user, if there is one.
+// Swagger UI's own initOAuth has one client and one list of scopes for all flows.
+function signInPrepared({ React }) {
+  return {
+    wrapComponents: {
+      oauth2: (Original) =>
+        class extends Original {
+          constructor(props, context) {
+            super(props, context);
+            const password = props.schema.get("flow") === "password";
+            Object.assign(this.state, {
+              clientId: this.state.clientId || (password ? told.serviceClient : told.pageClient),
+              scopes: this.state.scopes.length ? this.state.scopes : scopesOf(props.schema),
+              username: this.state.username || (password && told.demoUser ? told.demoUser.username : ""),
+            });
+          }
+
+          componentDidMount() {
+            this.showName();
+          }
+
+          componentDidUpdate() {
+            this.showName();
+          }
+
+          // Swagger UI remembers the name, but begins with an empty field.
+          showName() {
+            const field = document.getElementById("oauth_username");
+            if (field !== this.field && this.props.schema.get("flow") === "password") {
+              this.field = field;
+              if (field) field.value = this.state.username;
+            }
+          }
+
+          render() {
+            const form = super.render();
+            return told.demoUser ? React.createElement("div", null, demoUser(React), form) : form;
+          }
+        },
+    },
+  };
+}
+
+function scopesOf(schema) {
+  return Array.from((schema.get("allowedScopes") || schema.get("scopes") || new Map()).keys());
+}
+
+function demoUser(React) {
+  const code = (text) => React.createElement("code", null, text);
+  return React.createElement(
+    "p", { className: "demo" },
+    "Emulated pool: sign in as ", code(told.demoUser.username), " with ", code(told.demoUser.password),
+  );
+}
+
+// A page of another origin may not be asked with a header that it does not expect, and a public
+// client has no secret, not an empty one (RFC 6749 section 2.3.1).
+function plainTokenRequest(request) {
+  if (new URL(request.url, location.href).origin !== location.origin) {
+    delete request.headers["X-Requested-With"];
+    if (typeof request.body === "string") {
+      request.body = request.body.split("&").filter((part) => part !== "client_secret=").join("&");
+    }
+  }
+  return request;
+}
+
+followColorScheme();
+dark.addEventListener("change", followColorScheme);
+const ui = SwaggerUIBundle({
+  dom_id: "#swagger-ui",
+  url: told.description,
+  oauth2RedirectUrl: new URL(told.redirect, location.href).href,
+  plugins: [signInPrepared],
+  requestInterceptor: plainTokenRequest,
+  validatorUrl: null, // else every description is sent to a stranger's validator
+  queryConfigEnabled: false, // ?url= would show a stranger's description under our name
+  persistAuthorization: false, // a token ends with the page: storage would keep it for any script
+  deepLinking: true,
+  displayRequestDuration: true,
+  defaultModelsExpandDepth: 0,
+});
+ui.initOAuth({ usePkceWithAuthorizationCodeGrant: true });
