@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test kit lint types check bench lock clean
+.PHONY: help install run test kit lint types check browser clients bench lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -41,6 +41,12 @@ types: install  ## Check types (mypy --strict)
 	$(BIN)/mypy
 
 check: lint types test kit  ## All of the above
+
+browser: install  ## Test the pages in headless Chromium, screenshots in endtoend/screenshots (options: ARGS="-k phone")
+	endtoend/run browser $(ARGS)
+
+clients: install  ## Generate a TypeScript client from /openapi.json and call the service with it (needs node and npm)
+	endtoend/run clients $(ARGS)
 
 bench: install  ## Measure the verification beside other libraries (minutes; node and npm add one more)
 	$(PIP) install --requirement benchmarks/requirements.txt

@@ -12,6 +12,15 @@ function followColorScheme() {
 // Swagger UI's own initOAuth has one client and one list of scopes for all flows.
 function signInPrepared({ React }) {
   return {
+    statePlugins: {
+      auth: {
+        wrapSelectors: {
+          // To paste a token comes last, after the ways to get one.
+          definitionsToAuthorize: (original) => (...given) =>
+            original(...given).sortBy((scheme) => scheme.first().get("type") !== "oauth2"),
+        },
+      },
+    },
     wrapComponents: {
       oauth2: (Original) =>
         class extends Original {
@@ -43,8 +52,9 @@ function signInPrepared({ React }) {
           }
 
           render() {
-            const form = super.render();
-            return told.demoUser ? React.createElement("div", null, demoUser(React), form) : form;
+            const signedIn = this.props.authSelectors.authorized().get(this.props.name);
+            const hint = told.demoUser && !signedIn ? demoUser(React) : null;
+            return React.createElement("div", null, hint, super.render());
           }
         },
     },
