@@ -116,7 +116,7 @@ def _answer(challenge: Challenge, username: str) -> TokenSet | Challenge:
 
 def _decoded(token: str) -> dict[str, Any]:
     """Read a token and let the verifier judge it."""
-    unverified_header, _, _ = split(token_bytes(token))
+    _, unverified_header, _, _ = split(token_bytes(token))
     refused = None
     try:
         services().verifier.verify(token)

@@ -167,14 +167,14 @@ class CognitoVerifier:
         )
 
     def _verify_anew(self, token: bytes) -> Remembered:
-        unverified_header, unverified_payload, signature = split(token)
+        signed, unverified_header, unverified_payload, signature = split(token)
         kid = _checked_key_id(unverified_header)
         trusted = self.pools[0]
         if len(self.pools) > 1:
             trusted = self._pool_of(unverified_payload)
         keys, key = trusted.keys.find(kid)
         # Hashing is quicker here than within the verification.
-        hashed = sha256(token[: token.rindex(b".")]).digest()
+        hashed = sha256(signed).digest()
         try:
             key.verify(base64url_decode(signature), hashed, _PADDING, _HASHED)
         except InvalidSignature:
