@@ -1,11 +1,12 @@
 """The claims of a Cognito access token: what each must be, and the type they come out as."""
 
-import copy
 import functools
 import re
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import orjson
 
 from resource_server.tokens.errors import (
     ExpiredToken,
@@ -16,6 +17,7 @@ from resource_server.tokens.errors import (
     WrongIssuer,
     WrongTokenUse,
 )
+from resource_server.tokens.parsing import read_object
 from resource_server.tokens.pool import UserPool
 
 SIGN_IN_SCOPE = "aws.cognito.signin.user.admin"
@@ -52,7 +54,8 @@ class _Claims(NamedTuple):
     expires_at: float
     auth_time: float | None
     """When the user signed in; refreshing keeps it."""
-    claims: Mapping[str, Any]
+    payload: bytes
+    """The JSON that was signed, of which `claims` is made."""
 
 
 class AccessToken(_Claims):
@@ -76,13 +79,10 @@ class AccessToken(_Claims):
     def claims(self) -> Mapping[str, Any]:
         """All claims, read-only, for what a Pre Token Generation trigger added.
 
-        Lists and objects come as copies: one token serves every request that brings it.
+        They are read anew each time. So nobody can write into what every request that brings the
+        token shares, and a remembered token is few objects for the garbage collector to visit.
         """
-        copied = {
-            name: copy.deepcopy(value) if isinstance(value, (list, dict)) else value
-            for name, value in super().claims.items()
-        }
-        return MappingProxyType(copied)
+        return MappingProxyType(orjson.loads(self.payload))
 
     def __repr__(self) -> str:
         return "<AccessToken>"  # tokens end in logs and traces, claims must not
@@ -94,19 +94,21 @@ class AccessToken(_Claims):
 
 
 def check_claims(
-    claims: dict[str, Any],
+    payload: bytes,
     pool: UserPool,
     client_ids: Collection[str] | None,
     now: float,
     leeway: float,
 ) -> AccessToken:
-    """Check the claims of a token whose signature is verified.
+    """Read and check the claims of a token whose signature is verified.
 
     The rules are those of the Cognito guide ("Verifying JSON web tokens") and of RFC 7519 §4.1.
-    `now` and `leeway` are in seconds; `client_ids=None` accepts every app client of the pool.
+    `payload` is the JSON that was signed; `now` and `leeway` are in seconds; `client_ids=None`
+    accepts every app client of the pool.
 
-    Raises one InvalidToken class for each rule.
+    Raises MalformedToken, or one InvalidToken class for each rule.
     """
+    claims = read_object(payload)
     get: Callable[..., Any] = claims.get
     try:
         issuer, token_use, client_id = claims["iss"], claims["token_use"], claims["client_id"]
@@ -142,14 +144,14 @@ def check_claims(
         client_id,
         issuer,
         _scopes(scope),
-        _groups(groups) if (groups := get("cognito:groups", ())) != () else (),
+        _groups(claims["cognito:groups"]) if "cognito:groups" in claims else (),
         jti or None,
         origin_jti or None,
         issued_at,
         not_before,
         expires_at,
         auth_time if "auth_time" in claims else None,
-        MappingProxyType(claims),
+        payload,
     )
     return tuple.__new__(AccessToken, values)
 

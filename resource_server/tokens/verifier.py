@@ -179,8 +179,13 @@ class CognitoVerifier:
             key.verify(base64url_decode(signature), hashed, _PADDING, _HASHED)
         except InvalidSignature:
             raise BadSignature from None
-        claims = read_object(base64url_decode(unverified_payload))
-        verified = check_claims(claims, trusted.pool, trusted.client_ids, self._now(), self._leeway)
+        verified = check_claims(
+            base64url_decode(unverified_payload),
+            trusted.pool,
+            trusted.client_ids,
+            self._now(),
+            self._leeway,
+        )
         return verified, trusted.keys, keys
 
     def _pool_of(self, unverified_payload: bytes) -> TrustedPool:

@@ -337,9 +337,8 @@ def test_the_claims_of_a_token_are_read_only(forge: Forge) -> None:
 
 def test_no_way_leads_to_claims_that_can_be_written(forge: Forge) -> None:
     """One token object serves every request that brings the token: nobody may write to it."""
-    token = verified(forge)
-    dictionaries = [field for field in token if isinstance(field, dict)]
-    assert dictionaries == []
+    token = verified(forge, cognito__groups=["a"], tenant={"roles": ["reader"]})
+    assert isinstance(hash(tuple(token)), int)  # lists and dictionaries, at any depth, have none
 
 
 def test_what_is_written_into_a_claim_does_not_reach_the_token(forge: Forge) -> None:
