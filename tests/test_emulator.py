@@ -772,7 +772,7 @@ def test_the_reloader_keeps_the_emulator(command_line: CommandLine) -> None:
     token, emulator_port = log_in(port), command_line.state().port
     assert randoms(port, token) == (200, [])
 
-    source = command_line.home / "resource_server" / "app.py"
+    source = command_line.home / "resource_server" / "pages" / "views.py"
     text = source.read_text(encoding="utf-8")
     assert "Home page of randomizer" in text
     source.write_text(text.replace("Home page of randomizer", "Changed"), encoding="utf-8")
