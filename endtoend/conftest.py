@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize
+    from playwright.sync_api import Browser, ConsoleMessage, FloatRect, Page, Request, ViewportSize
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -164,12 +164,13 @@ def open_page(service: str, browser: "Browser", watched: Watched) -> Iterator[Op
         context.close()
 
 
-def screenshot(page: "Page", name: str, **options: bool) -> Path:
-    """Keep a picture for people to look at."""
+def screenshot(
+    page: "Page", name: str, *, full_page: bool = False, clip: "FloatRect | None" = None
+) -> None:
+    """Keep a picture for people to look at: of the screen, the whole page, or a part of that."""
     SCREENSHOTS.mkdir(exist_ok=True)
-    file = SCREENSHOTS / f"{name}.png"
-    page.screenshot(path=file, full_page=options.get("full_page", False))
-    return file
+    full_page = full_page or clip is not None
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full_page, clip=clip)
 
 
 def is_as_wide_as_its_screen(page: "Page") -> bool:

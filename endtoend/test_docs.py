@@ -2,11 +2,12 @@
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from conftest import Open, Watched, is_as_wide_as_its_screen, screenshot
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Request
 
 USERNAME, PASSWORD = "demo", "Demo-Passw0rd!"
 UNAUTHORIZED = "401 (UNAUTHORIZED)"
@@ -27,6 +28,10 @@ def _sign_in(page: "Page", password: str = PASSWORD) -> "Locator":
     part.locator("#oauth_password").fill(password)
     part.locator(".btn.authorize").click()
     return part
+
+
+def _form(request: "Request") -> dict[str, str]:
+    return dict(parse_qsl(request.post_data or "", keep_blank_values=True))
 
 
 def _close(page: "Page") -> None:
@@ -52,6 +57,20 @@ def _try_out(page: "Page", method: str, path: str) -> tuple[str, Any]:
     return status, json.loads(body)
 
 
+def _picture_for_readers(page: "Page") -> None:
+    """Take docs/docs-page.png: from the top to the number that was drawn, other parts folded."""
+    page.set_viewport_size({"width": 1000, "height": 900})
+    for tag in page.locator('.opblock-tag[data-is-open="true"]').all():
+        if tag.get_attribute("data-tag") != "randoms":
+            tag.click()
+    answer = _operation(page, "post", "/randoms").locator(".live-responses-table .highlight-code")
+    box = answer.first.bounding_box()
+    assert box is not None
+    top = page.evaluate("scrollY")
+    height = top + box["y"] + box["height"] + 12
+    screenshot(page, "docs-page", clip={"x": 0, "y": 0, "width": 1000, "height": height})
+
+
 def test_a_newcomer_signs_in_and_posts_a_number(open_page: Open, watched: Watched) -> None:
     """The demo user's name is there, the scopes are chosen; after signing out all is refused."""
     page = open_page("/docs")
@@ -63,6 +82,7 @@ def test_a_newcomer_signs_in_and_posts_a_number(open_page: Open, watched: Watche
     scopes = dialog.locator("input[type=checkbox]")
     assert scopes.count() > 0
     assert all(scope.is_checked() for scope in scopes.all())
+    page.locator("#oauth_password:focus").wait_for()
     screenshot(page, "docs-sign-in")
     dialog.locator("#oauth_password").fill(PASSWORD)
     dialog.locator(".btn.authorize").click()
@@ -72,9 +92,7 @@ def test_a_newcomer_signs_in_and_posts_a_number(open_page: Open, watched: Watche
     status, made = _try_out(page, "post", "/randoms")
     assert status == "201"
     assert made["min_value"] <= made["num"] <= made["max_value"]
-    operation = _operation(page, "post", "/randoms")
-    operation.locator(".live-responses-table").scroll_into_view_if_needed()
-    screenshot(page, "docs-after-post", full_page=True)
+    _picture_for_readers(page)
     status, listed = _try_out(page, "get", "/randoms")
     assert status == "200"
     assert made in listed
@@ -94,8 +112,8 @@ def test_what_is_sent_to_sign_in(open_page: Open, watched: Watched, service: str
     _sign_in(page).get_by_text("Logout", exact=True).wait_for()
     [sent] = [request for request in watched.requests if request.method == "POST"]
     assert sent.url == f"{service}/users/login"
-    assert sent.header_value("authorization").startswith("Basic ")
-    form = sent.post_data_json
+    assert (sent.header_value("authorization") or "").startswith("Basic ")
+    form = _form(sent)
     assert form["scope"].split() == ["me", "randoms"]
     assert set(form) == {"grant_type", "scope", "username", "password"}
 
@@ -144,7 +162,7 @@ def test_managed_login_signs_in_with_pkce(open_page: Open, watched: Watched, ser
 
     [trade] = [request for request in watched.requests if request.url.endswith("/oauth2/token")]
     assert not trade.url.startswith(service)
-    form = trade.post_data_json
+    form = _form(trade)
     assert "client_secret" not in form
     assert form["grant_type"] == "authorization_code"
     assert len(form["code_verifier"]) >= 43

@@ -743,7 +743,8 @@ def test_flask_run_is_all_it_takes(command_line: CommandLine) -> None:
     first = command_line.serve(port)
     emulator = command_line.state()
     passwords = (DEMO_PASSWORD, ADMIN_PASSWORD)
-    for told in (f"http://127.0.0.1:{port}", emulator.url, emulator.pool_id, *passwords):
+    page = f"http://127.0.0.1:{port}/docs"
+    for told in (page, emulator.url, emulator.pool_id, *passwords):
         assert told in first.output
     token = log_in(port)
     assert randoms(port, token) == (200, [])

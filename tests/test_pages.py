@@ -43,6 +43,7 @@ FOR_PROGRAMS = [
     "text/html;q=0, */*",
     "image/png",
     "nonsense",
+    "text/html;q=x;;=,,/",
 ]
 EVERY_FILE = [(shelf, name) for shelf in (OURS, SWAGGER_UI) for name in sorted(shelf.names)]
 

@@ -37,6 +37,7 @@ class EmbeddedEmulator:
         username, password = DEMO_USERNAME, DEMO_PASSWORD
         login = f"curl -s {address}/users/login -d username={username} -d 'password={password}'"
         read = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'"
+        page = f"{address}/docs in a browser, or\n            " if "docs" in app.blueprints else ""
         click.echo(
             f"\n"
             f" Service    {address}\n"
@@ -45,7 +46,7 @@ class EmbeddedEmulator:
             f" Kept in    {app.instance_path} (accounts, keys, database)\n"
             f" Demo user  {username} / {password}\n"
             f" Admin      {server.ADMIN_USERNAME} / {server.ADMIN_PASSWORD}\n"
-            f" Try it     TOKEN=$({login} | {read})\n"
+            f" Try it     {page}TOKEN=$({login} | {read})\n"
             f'            curl -s {address}/randoms -H "Authorization: Bearer $TOKEN"\n'
         )
 

@@ -42,12 +42,16 @@ function signInPrepared({ React }) {
             this.showName();
           }
 
-          // Swagger UI remembers the name, but begins with an empty field.
+          // Swagger UI remembers the name, but begins with an empty field, and has the focus on the
+          // last of all fields.
           showName() {
             const field = document.getElementById("oauth_username");
             if (field !== this.field && this.props.schema.get("flow") === "password") {
               this.field = field;
-              if (field) field.value = this.state.username;
+              if (field) {
+                field.value = this.state.username;
+                requestAnimationFrame(() => beginWith(field));
+              }
             }
           }
 
@@ -65,6 +69,11 @@ function scopesOf(schema) {
   return Array.from((schema.get("allowedScopes") || schema.get("scopes") || new Map()).keys());
 }
 
+function beginWith(username) {
+  username.closest(".modal-ux-content").scrollTop = 0;
+  (username.value ? document.getElementById("oauth_password") : username)?.focus();
+}
+
 function demoUser(React) {
   const code = (text) => React.createElement("code", null, text);
   return React.createElement(
@@ -73,14 +82,10 @@ function demoUser(React) {
   );
 }
 
-// A page of another origin may not be asked with a header that it does not expect, and a public
-// client has no secret, not an empty one (RFC 6749 section 2.3.1).
+// Swagger UI adds a header for which browsers ask another origin's leave, that nobody promised.
 function plainTokenRequest(request) {
   if (new URL(request.url, location.href).origin !== location.origin) {
     delete request.headers["X-Requested-With"];
-    if (typeof request.body === "string") {
-      request.body = request.body.split("&").filter((part) => part !== "client_secret=").join("&");
-    }
   }
   return request;
 }
