@@ -35,12 +35,14 @@ def home() -> Response:
 
 
 @pages.get("/assets/<name>")
+@pages.doc(hide=True)
 def asset(name: str) -> Response:
     """Serve a file that pages load."""
     return OURS.answer(name)
 
 
 @docs.get("")
+@docs.doc(hide=True)
 def index() -> Response:
     """Show the API's documentation, where requests can be tried."""
     settings = services().settings
@@ -48,6 +50,7 @@ def index() -> Response:
 
 
 @docs.get("/<name>")
+@docs.doc(hide=True)
 def swagger_ui(name: str) -> Response:
     """Serve a file of Swagger UI."""
     response = SWAGGER_UI.answer(name)

@@ -29,7 +29,7 @@ function signInPrepared({ React }) {
             const password = props.schema.get("flow") === "password";
             Object.assign(this.state, {
               clientId: this.state.clientId || (password ? told.serviceClient : told.pageClient),
-              scopes: this.state.scopes.length ? this.state.scopes : scopesOf(props.schema),
+              scopes: this.state.scopes.length ? this.state.scopes : scopesOf(props.schema, password),
               username: this.state.username || (password && told.demoUser ? told.demoUser.username : ""),
             });
           }
@@ -65,8 +65,13 @@ function signInPrepared({ React }) {
   };
 }
 
-function scopesOf(schema) {
-  return Array.from((schema.get("allowedScopes") || schema.get("scopes") || new Map()).keys());
+// Managed login refuses scopes that are not its own or a resource server's; the rest come from the
+// pool's trigger, unasked. With none chosen it grants all that the client may have.
+const OF_MANAGED_LOGIN = /^(openid|email|phone|profile|aws\.cognito\.signin\.user\.admin|.+\/.+)$/;
+
+function scopesOf(schema, password) {
+  const named = schema.get("allowedScopes") || schema.get("scopes") || new Map();
+  return Array.from(named.keys()).filter((scope) => password || OF_MANAGED_LOGIN.test(scope));
 }
 
 function beginWith(username) {
