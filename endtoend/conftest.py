@@ -26,6 +26,7 @@ ROOT = HERE.parent
 SCREENSHOTS = HERE / "screenshots"
 STARTS_WITHIN_SECONDS = 60
 WITHIN_MS = 10_000
+HOSTS = ("127.0.0.1", "localhost")
 DESKTOP: "ViewportSize" = {"width": 1280, "height": 900}
 PHONE: "ViewportSize" = {"width": 390, "height": 844}
 
@@ -113,7 +114,7 @@ class Watched:
         """Take note of each request, of which none leaves this machine."""
         self.requests.append(request)
         address = urlsplit(request.url)
-        if address.scheme not in {"data", "blob"} and address.hostname != "127.0.0.1":
+        if address.scheme not in {"data", "blob"} and address.hostname not in HOSTS:
             self.faults.append(f"asked {request.url}")
 
 
@@ -130,12 +131,13 @@ Open = Callable[..., "Page"]
 
 @pytest.fixture
 def open_page(service: str, browser: "Browser", watched: Watched) -> Iterator[Open]:
-    """Open a path of the service: `phone`, `scheme` ("dark" or "light"), `scripts` off."""
+    """Open a path of the service; `before` sets a page up before it loads."""
     contexts = []
 
     def open_page(
         path: str,
         *,
+        host: str = HOSTS[0],
         phone: bool = False,
         scheme: Literal["light", "dark"] = "light",
         scripts: bool = True,
@@ -156,7 +158,7 @@ def open_page(service: str, browser: "Browser", watched: Watched) -> Iterator[Op
         context.set_default_timeout(WITHIN_MS)
         page = context.new_page()
         before(page)
-        page.goto(f"{service}{path}")
+        page.goto(f"{service.replace(HOSTS[0], host)}{path}")
         return page
 
     yield open_page
