@@ -25,6 +25,7 @@ from resource_server.identity.cognito import (
     cognito_client,
 )
 from resource_server.identity.cognito_directory import CognitoUserDirectory
+from resource_server.openapi import document, openapi
 from resource_server.pages.views import docs, pages
 from resource_server.randoms.views import randoms
 from resource_server.revocations.snapshot import DenyListSnapshot
@@ -59,7 +60,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     problems.register(app)
     for blueprint in (pages, health.health, users, admin, randoms):
         app.register_blueprint(blueprint)
+    app.spec_processor(lambda _theirs: document(app))  # what `flask spec` prints
     if settings.api_docs:
+        app.register_blueprint(openapi)
         app.register_blueprint(docs)
     app.cli.add_command(cli_users.users)
     app.cli.add_command(cli_cognito.cognito)
@@ -167,7 +170,7 @@ def _verifier(settings: Settings, deny_list: DenyList) -> CognitoVerifier:
 def _refuse_no_host() -> None:
     """Refuse a request whose Host is none, from which no address can be built (RFC 9112 §3.2)."""
     if not request.host:
-        raise BadRequest("The Host header is invalid")
+        raise BadRequest(bodies.NO_HOST)
 
 
 def _finish(response: Response) -> Response:

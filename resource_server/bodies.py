@@ -20,6 +20,14 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_ID = 2**63 - 1  # BIGINT
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
+# What openapi/ shows as examples is what is raised here.
+NOT_JSON = "The body is not valid JSON: {reason}"
+NOT_UTF8 = "it is not UTF-8"
+NOT_LABELLED_JSON = "Send the body as application/json"
+NOT_LABELLED_FORM = f"Send the body as {_FORM_TYPES[0]}"
+NO_HOST = "The Host header is invalid"
+TWICE = "A parameter occurs twice"
+
 
 class Schema(BaseModel):
     """Base of what clients send and get.
@@ -28,20 +36,62 @@ class Schema(BaseModel):
     unforeseen error ends in the log.
     """
 
-    model_config = ConfigDict(hide_input_in_errors=True, from_attributes=True)
+    model_config = ConfigDict(
+        hide_input_in_errors=True,
+        from_attributes=True,
+        # What has a default is always there in an answer.
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+def shown(example: dict[str, Any]) -> ConfigDict:
+    """Return a `model_config` with an example for the document."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
+class MessageOut(Schema):
+    """It worked."""
+
+    model_config = shown({"message": "Done"})
+
+    message: str
 
 
 class PageQuery(Schema):
     """Which part of a list by id; `after` is an id and does not slow down with depth."""
 
-    limit: Annotated[int, Field(ge=1, le=100)] = 100
-    after: Annotated[int, Field(ge=0, le=MAX_ID)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100, description="How many, at most")] = 100
+    after: Annotated[
+        Annotated[int, Field(ge=0, le=MAX_ID, json_schema_extra={"format": "int64"})] | None,
+        Field(description="Only what comes after this id"),
+    ] = None
 
 
 class Numbered(Schema):
     """What has an id, by which lists are in order."""
 
-    id: int
+    id: Annotated[int, Field(ge=1, le=MAX_ID, json_schema_extra={"format": "int64"})]
+
+
+class PageHeaders(Schema):
+    """What comes with a list."""
+
+    link: Annotated[
+        str | None,
+        Field(
+            description="The next page, if there is one (RFC 8288)",
+            examples=['</randoms?limit=100&after=100>; rel="next"'],
+        ),
+    ] = None
+
+
+class LocationHeaders(Schema):
+    """What comes with something new."""
+
+    location: Annotated[
+        str,
+        Field(description="The address of what was made", examples=["/randoms/1"]),
+    ]
 
 
 Shown = TypeVar("Shown", bound=Numbered)
@@ -94,11 +144,11 @@ class StrictRequest(Request):
     def form(self) -> ImmutableMultiDict[str, str]:
         """Read a form; parameters that occur twice are refused."""
         if self._has_body and self.mimetype not in _FORM_TYPES:
-            raise UnsupportedMediaType(f"Send the body as {_FORM_TYPES[0]}")
+            raise UnsupportedMediaType(NOT_LABELLED_FORM)
         form = super().form
         for _, values in form.lists():
             if len(values) > 1:
-                raise BadRequest("A parameter occurs twice")
+                raise BadRequest(TWICE)
         return form
 
     @cached_property
@@ -127,14 +177,14 @@ class StrictRequest(Request):
     def on_json_loading_failure(self, e: ValueError | None) -> NoReturn:
         """Answer 415 for another content type, 400 for bytes that are no strict JSON."""
         if e is None:
-            raise UnsupportedMediaType("Send the body as application/json")
-        raise BadRequest(f"The body is not valid JSON: {_reason(e)}")
+            raise UnsupportedMediaType(NOT_LABELLED_JSON)
+        raise BadRequest(NOT_JSON.format(reason=_reason(e)))
 
 
 def _reason(error: ValueError) -> str:
     """Say what is wrong without repeating any of the body."""
     if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8"
+        return NOT_UTF8
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
     return str(error)

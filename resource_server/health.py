@@ -1,25 +1,61 @@
 """Liveness and readiness, for load balancers and orchestrators."""
 
+from typing import Literal
+
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from apiflask import APIBlueprint
-from flask import current_app
+from flask import current_app, make_response
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
+from resource_server.bodies import Schema, shown
 from resource_server.extensions import db
+from resource_server.refusals import responds
 from resource_server.services import services
 
-health = APIBlueprint("health", __name__)
+health = APIBlueprint(
+    "health",
+    __name__,
+    tag={"name": "health", "description": "For load balancers and orchestrators."},
+)
+
+
+class Alive(Schema):
+    """The process answers."""
+
+    model_config = shown({"status": "ok"})
+
+    status: Literal["ok"]
+
+
+class Ready(Schema):
+    """Requests can be served."""
+
+    model_config = shown({"status": "ready"})
+
+    status: Literal["ready"]
+
+
+class NotReady(Schema):
+    """Something is missing."""
+
+    model_config = shown({"status": "not ready", "missing": ["database"]})
+
+    status: Literal["not ready"]
+    missing: list[Literal["database", "migrations", "keys"]]
 
 
 @health.get("/healthz")
+@health.output(Alive)
 def healthz() -> ResponseReturnValue:
     """Tell that the process answers; it asks nobody else."""
     return {"status": "ok"}
 
 
 @health.get("/readyz")
+@responds(503, NotReady)
+@health.output(Ready)
 def readyz() -> ResponseReturnValue:
     """Tell whether requests can be served; 503 names what is missing.
 
@@ -30,7 +66,8 @@ def readyz() -> ResponseReturnValue:
     if not services().verifier.ready():
         missing.append("keys")
     if missing:
-        return {"status": "not ready", "missing": missing}, 503, {"Retry-After": "1"}
+        body = {"status": "not ready", "missing": missing}
+        return make_response(body, 503, {"Retry-After": "1"})
     return {"status": "ready"}
 
 

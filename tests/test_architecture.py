@@ -16,9 +16,9 @@ LEVELS = [
     ["cli"],
     ["randoms"],
     ["users"],
-    ["health", "pages"],
+    ["health", "openapi", "pages"],
     ["services", "problems"],
-    ["auth", "settings", "revocations", "testing", "provisioning"],
+    ["auth", "refusals", "settings", "revocations", "testing", "provisioning"],
     ["emulator"],
     ["identity", "tokens", "extensions", "logs", "bodies", "triggers"],
 ]

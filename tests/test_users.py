@@ -15,7 +15,7 @@ from resource_server import create_app
 from resource_server.emulator import gaps
 from resource_server.identity import errors
 from resource_server.identity.provider import SignUp
-from resource_server.problems import _IDENTITY_PROBLEMS
+from resource_server.refusals import IDENTITY_PROBLEMS
 from resource_server.testing import CognitoIdp, KitUser, bearer
 from resource_server.users.models import User
 from tests.conftest import CHALLENGE, METADATA, PASSWORD
@@ -176,13 +176,13 @@ def test_a_challenge_is_403_with_what_is_needed_next(
 )
 def test_each_refusal_of_the_directory_has_its_answer(
     app: APIFlask,
-    client: FlaskClient,
     error: errors.IdentityError,
     status: int,
     headers: Mapping[str, str],
 ) -> None:
     """The table of problems.py, over HTTP; each answer has a sentence and its headers."""
     _use(app, ScriptedIdentity(error))
+    client = FlaskClient(app, app.response_class)  # unchecked: most are no errors of this view's
     answer = client.post("/users/verify", json={"username": "a", "confirmation_code": "1"})
     assert answer.status_code == status
     assert set(answer.get_json()) == {"detail"}

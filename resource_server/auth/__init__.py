@@ -5,12 +5,21 @@ the verified token behind the request. Nothing here needs the application, its s
 database.
 """
 
-from resource_server.auth.extension import ResourceServer, challenge
+from resource_server.auth.extension import METADATA_PATH, ResourceServer, challenge
 from resource_server.auth.principal import current_principal, presented_token, principal_or_none
 from resource_server.auth.protector import require_scope, token_requirement
-from resource_server.auth.requirement import TokenRequirement
+from resource_server.auth.requirement import (
+    NOT_AUTHENTICATED,
+    NOT_ENOUGH,
+    SIGN_IN_TOO_OLD,
+    TokenRequirement,
+)
 
 __all__ = [
+    "METADATA_PATH",
+    "NOT_AUTHENTICATED",
+    "NOT_ENOUGH",
+    "SIGN_IN_TOO_OLD",
     "ResourceServer",
     "TokenRequirement",
     "challenge",

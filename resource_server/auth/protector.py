@@ -12,7 +12,14 @@ from werkzeug.exceptions import HTTPException
 
 from resource_server.auth import principal
 from resource_server.auth.extension import challenge
-from resource_server.auth.requirement import Check, TokenRequirement, words
+from resource_server.auth.requirement import (
+    NOT_AUTHENTICATED,
+    NOT_ENOUGH,
+    SIGN_IN_TOO_OLD,
+    Check,
+    TokenRequirement,
+    words,
+)
 from resource_server.auth.validator import CognitoTokenValidator, SignedInTooLongAgo
 from resource_server.tokens import VerificationUnavailable
 
@@ -45,15 +52,15 @@ class CognitoResourceProtector(ResourceProtector):  # type: ignore[misc]  # Auth
             scopes = [" ".join(requirement.scopes)] if requirement.scopes else None
             verified = self.validate_request(scopes, request, requirement=requirement)
         except (MissingAuthorizationError, UnsupportedTokenTypeError):
-            _refuse(401, "Not authenticated")
+            _refuse(401, NOT_AUTHENTICATED)
         except InvalidTokenError as error:
             _refuse(401, error.description, error="invalid_token")
         except InsufficientScopeError:
             scope = {"scope": requirement.scope} if requirement.scope else {}
-            _refuse(403, "Not enough permissions", error="insufficient_scope", **scope)
+            _refuse(403, NOT_ENOUGH, error="insufficient_scope", **scope)
         except SignedInTooLongAgo as error:
             max_age = str(requirement.max_age)
-            _refuse(401, "A more recent sign-in is required", error=error.error, max_age=max_age)
+            _refuse(401, SIGN_IN_TOO_OLD, error=error.error, max_age=max_age)
         except VerificationUnavailable as error:
             _stop(503, error.description, {"Retry-After": str(error.retry_after)})
         principal.remember(verified, token)

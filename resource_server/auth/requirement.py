@@ -8,6 +8,10 @@ from resource_server.tokens import AccessToken
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
+NOT_AUTHENTICATED = "Not authenticated"
+NOT_ENOUGH = "Not enough permissions"
+SIGN_IN_TOO_OLD = "A more recent sign-in is required"
+
 Check = Callable[[AccessToken], bool]
 
 

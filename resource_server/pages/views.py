@@ -4,9 +4,11 @@ from apiflask import APIBlueprint
 from flask import Response, jsonify, make_response, render_template, request, url_for
 
 from resource_server.auth.extension import METADATA_PATH
+from resource_server.bodies import MessageOut
 from resource_server.emulator.state import DEMO_PASSWORD, DEMO_USERNAME
 from resource_server.pages import policies
 from resource_server.pages.assets import OURS, SWAGGER_UI
+from resource_server.refusals import responds
 from resource_server.services import services
 from resource_server.settings import Settings
 
@@ -17,8 +19,9 @@ _JSON, _HTML = "application/json", "text/html"
 
 
 @pages.get("/")
+@responds(200, MessageOut, "A greeting; a page for browsers", also="text/html")
 def home() -> Response:
-    """Greet: programs in JSON, people with a page."""
+    """Greet, and show browsers around."""
     if request.accept_mimetypes.best_match([_JSON, _HTML], default=_JSON) == _HTML:
         settings = services().settings
         response = _page(
@@ -62,7 +65,7 @@ def swagger_ui(name: str) -> Response:
 def _told(settings: Settings) -> dict[str, object]:
     """Return what docs.js must know; a page without inline scripts carries it in an attribute."""
     return {
-        "description": f"{request.script_root}/openapi.json",
+        "description": url_for("openapi.openapi_json"),
         "redirect": url_for("docs.swagger_ui", name="oauth2-redirect.html"),
         "serviceClient": settings.aws_cognito_app_client_id,
         "pageClient": _public_client(settings),

@@ -5,24 +5,32 @@ from flask import url_for
 from flask.typing import ResponseReturnValue
 
 from resource_server.auth import current_principal, require_scope
-from resource_server.bodies import MAX_ID, page_answer
+from resource_server.bodies import MAX_ID, LocationHeaders, PageHeaders, page_answer
 from resource_server.extensions import db
-from resource_server.problems import Problem, answer, invalid_body
+from resource_server.problems import answer
 from resource_server.randoms.schemas import RandomIn, RandomOut, RandomPatch, RandomsQuery
 from resource_server.randoms.store import BoundsOutOfOrder, NoSuchRandom, OwnedRandoms
+from resource_server.refusals import CONFLICT, Problem, refuses, responds
 from resource_server.users.accounts import active_account
 
-randoms = APIBlueprint("randoms", __name__, url_prefix="/randoms")
+randoms = APIBlueprint(
+    "randoms",
+    __name__,
+    url_prefix="/randoms",
+    tag={"name": "randoms", "description": "Random numbers, each its owner's alone."},
+)
 
 SCOPES = "me randoms"
 # Above BIGINT there is no such id, and no database need be asked.
+NOT_FOUND = Problem(404, "Not found")
+OUT_OF_ORDER = Problem(422, "min_value must not be greater than max_value")
 _ITEM = f"/<int(max={MAX_ID}):random_id>"
 
 
 @randoms.get("")
 @require_scope(SCOPES)
 @randoms.input(RandomsQuery, location="query", arg_name="query")
-@randoms.output(list[RandomOut])  # type: ignore[arg-type]  # APIFlask takes it, its hint lacks it
+@randoms.output(list[RandomOut], headers=PageHeaders)  # type: ignore[arg-type]  # the hint is short
 def list_randoms(query: RandomsQuery) -> ResponseReturnValue:
     """List your random numbers by id; `Link: …; rel="next"` leads to the next page."""
     found = _mine().page(limit=query.limit + 1, offset=query.offset, after=query.after)
@@ -31,8 +39,9 @@ def list_randoms(query: RandomsQuery) -> ResponseReturnValue:
 
 @randoms.post("")
 @require_scope(SCOPES)
+@refuses(CONFLICT)
 @randoms.input(RandomIn, arg_name="bounds")
-@randoms.output(RandomOut, 201)
+@randoms.output(RandomOut, 201, headers=LocationHeaders)
 def create_random(bounds: RandomIn) -> tuple[RandomOut, dict[str, str]]:
     """Draw a random number between two bounds and keep it."""
     number = RandomOut.model_validate(_mine().create(bounds.min_value, bounds.max_value))
@@ -41,6 +50,7 @@ def create_random(bounds: RandomIn) -> tuple[RandomOut, dict[str, str]]:
 
 @randoms.get(_ITEM)
 @require_scope(SCOPES)
+@refuses(NOT_FOUND)
 @randoms.output(RandomOut)
 def get_random(random_id: int) -> RandomOut:
     """Show one of your random numbers."""
@@ -49,6 +59,7 @@ def get_random(random_id: int) -> RandomOut:
 
 @randoms.patch(_ITEM)
 @require_scope(SCOPES)
+@refuses(NOT_FOUND, OUT_OF_ORDER)
 @randoms.input(RandomPatch, arg_name="bounds")
 @randoms.output(RandomOut)
 def redraw_random(random_id: int, bounds: RandomPatch) -> RandomOut:
@@ -59,6 +70,8 @@ def redraw_random(random_id: int, bounds: RandomPatch) -> RandomOut:
 
 @randoms.delete(_ITEM)
 @require_scope(SCOPES)
+@refuses(NOT_FOUND)
+@responds(204)
 def delete_random(random_id: int) -> ResponseReturnValue:
     """Delete one of your random numbers."""
     _mine().delete(random_id)
@@ -67,12 +80,12 @@ def delete_random(random_id: int) -> ResponseReturnValue:
 
 @randoms.errorhandler(NoSuchRandom)
 def _no_such_random(_error: NoSuchRandom) -> ResponseReturnValue:
-    return answer(Problem(404, "Not found"))
+    return answer(NOT_FOUND)
 
 
 @randoms.errorhandler(BoundsOutOfOrder)
 def _bounds_out_of_order(_error: BoundsOutOfOrder) -> ResponseReturnValue:
-    return invalid_body("min_value must not be greater than max_value")
+    return answer(OUT_OF_ORDER)
 
 
 def _mine() -> OwnedRandoms:

@@ -6,15 +6,27 @@ from apiflask import APIBlueprint
 from flask.typing import ResponseReturnValue
 
 from resource_server.auth import current_principal, require_scope
-from resource_server.bodies import PageQuery, page_answer
+from resource_server.bodies import PageHeaders, PageQuery, page_answer
 from resource_server.extensions import db
-from resource_server.problems import Problem, answer
+from resource_server.identity.errors import DirectoryForbidden, NoSuchUser
+from resource_server.problems import answer
+from resource_server.refusals import Problem, refuses
 from resource_server.services import services
 from resource_server.tokens import AccessToken
 from resource_server.users import accounts, administration
 from resource_server.users.schemas import UserOut
 
-admin = APIBlueprint("admin", __name__, url_prefix="/users")
+admin = APIBlueprint(
+    "admin",
+    __name__,
+    url_prefix="/users",
+    tag={
+        "name": "administration",
+        "description": "Users, seen and shut out by the members of one Cognito group.",
+    },
+)
+
+OWN_ACCOUNT = Problem(409, "You cannot disable your own account")
 
 # A `sub` of Cognito's is a UUID; an app client's row has another, and is no user.
 _USER = "/<uuid:sub>"
@@ -37,9 +49,12 @@ def is_admin(token: AccessToken) -> bool:
 @admin.get("")
 @require_scope("me", check=is_admin)
 @admin.input(PageQuery, location="query", arg_name="query")
-@admin.output(list[UserOut])  # type: ignore[arg-type]  # APIFlask takes it, its hint lacks it
+@admin.output(list[UserOut], headers=PageHeaders)  # type: ignore[arg-type]  # the hint is short
 def list_users(query: PageQuery) -> ResponseReturnValue:
-    """List the users known here by id; `Link: …; rel="next"` leads to the next page."""
+    """List the users known here by id; `Link: …; rel="next"` leads to the next page.
+
+    For administrators: the members of the group that COGNITO_ADMIN_GROUP names.
+    """
     _administrator()
     found = accounts.page(db.session(), limit=query.limit + 1, after=query.after or 0)
     return page_answer(found, UserOut, limit=query.limit, endpoint=".list_users")
@@ -47,9 +62,13 @@ def list_users(query: PageQuery) -> ResponseReturnValue:
 
 @admin.post(f"{_USER}/disable")
 @require_scope("me", check=is_admin)
+@refuses(NoSuchUser, DirectoryForbidden, OWN_ACCOUNT)
 @admin.output(UserOut)
 def disable_user(sub: UUID) -> UserOut:
-    """Shut a user out: no sign-in, no refresh, no token that is out already."""
+    """Shut a user out: no sign-in, no refresh, no token that is out already.
+
+    For administrators: the members of the group that COGNITO_ADMIN_GROUP names.
+    """
     by, whom = _administrator(), str(sub)
     if whom == by:
         raise OwnAccount
@@ -60,9 +79,13 @@ def disable_user(sub: UUID) -> UserOut:
 
 @admin.post(f"{_USER}/enable")
 @require_scope("me", check=is_admin)
+@refuses(NoSuchUser, DirectoryForbidden)
 @admin.output(UserOut)
 def enable_user(sub: UUID) -> UserOut:
-    """Let a user sign in again."""
+    """Let a user sign in again.
+
+    For administrators: the members of the group that COGNITO_ADMIN_GROUP names.
+    """
     by, whom, mine = _administrator(), str(sub), services()
     row = administration.enable(
         db.session(),
@@ -77,7 +100,7 @@ def enable_user(sub: UUID) -> UserOut:
 
 @admin.errorhandler(OwnAccount)
 def _own_account(_error: OwnAccount) -> ResponseReturnValue:
-    return answer(Problem(409, "You cannot disable your own account"))
+    return answer(OWN_ACCOUNT)
 
 
 def _administrator() -> str:

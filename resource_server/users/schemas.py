@@ -3,18 +3,32 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, EmailStr, Field, Secret, StringConstraints, model_validator
+from pydantic.config import JsonDict
 
-from resource_server.bodies import Numbered, Schema
+from resource_server.bodies import Numbered, Schema, shown
 
 # The characters that Cognito allows in a user name (API reference, SignUp): none is blank.
 _NAME = r"^[\p{L}\p{M}\p{S}\p{N}\p{P}]+$"
-Username = Annotated[str, Field(min_length=1, max_length=50, pattern=_NAME)]
-Code = Annotated[str, Field(max_length=2048, pattern=_NAME)]
-Password = Secret[Annotated[str, Field(min_length=1, max_length=256)]]
+# What is said of it, since few tools take \p in a pattern.
+_SHOWN: JsonDict = {
+    "pattern": r"^\S+$",
+    "description": "Letters, marks, symbols, numbers and punctuation; no blanks",
+}
+Username = Annotated[
+    str, Field(min_length=1, max_length=50, pattern=_NAME, json_schema_extra=_SHOWN)
+]
+Code = Annotated[str, Field(max_length=2048, pattern=_NAME, json_schema_extra=_SHOWN)]
+# Not shown by forms, never sent back.
+_hidden = Field(json_schema_extra={"format": "password", "writeOnly": True})
+Password = Annotated[Secret[Annotated[str, Field(min_length=1, max_length=256)]], _hidden]
 
 
 class SignUpIn(Schema):
     """A new account."""
+
+    model_config = shown(
+        {"username": "ada", "email": "ada@example.com", "password": "Str0ng-passw0rd!"}
+    )
 
     username: Username
     email: EmailStr
@@ -24,12 +38,16 @@ class SignUpIn(Schema):
 class VerifyIn(Schema):
     """The code that was sent to the account's e-mail address."""
 
+    model_config = shown({"username": "ada", "confirmation_code": "123456"})
+
     username: Username
     confirmation_code: Code
 
 
 class ResendIn(Schema):
     """The account that needs a new code."""
+
+    model_config = shown({"username": "ada"})
 
     username: Username
 
@@ -48,14 +66,19 @@ _ANSWERS = {
 }
 _USER_ATTRIBUTE = "userAttributes."  # what NEW_PASSWORD_REQUIRED may ask for beside the password
 # At sign-in a user may be named by an alias, which is longer: an e-mail address for one.
-Login = Annotated[str, Field(min_length=1, max_length=128, pattern=_NAME)]
-OpaqueToken = Secret[
-    Annotated[str, Field(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")]
+Login = Annotated[str, Field(min_length=1, max_length=128, pattern=_NAME, json_schema_extra=_SHOWN)]
+OpaqueToken = Annotated[
+    Secret[Annotated[str, Field(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")]],
+    _hidden,
 ]
 
 
 class LoginForm(Schema):
     """The OAuth 2 password grant (RFC 6749 §4.3.2), as a form."""
+
+    model_config = shown(
+        {"grant_type": "password", "username": "ada", "password": "Str0ng-passw0rd!"}
+    )
 
     grant_type: Literal["password"] = "password"
     username: Login
@@ -65,10 +88,21 @@ class LoginForm(Schema):
 class ChallengeIn(Schema):
     """The answer to a challenge, under the names that Cognito gives to it."""
 
+    model_config = shown(
+        {
+            "username": "ada",
+            "session": "AYABeD9Hk2v3example0session",
+            "challenge": "SOFTWARE_TOKEN_MFA",
+            "responses": {"SOFTWARE_TOKEN_MFA_CODE": "123456"},
+        }
+    )
+
     username: Login
-    session: Secret[Annotated[str, Field(min_length=20, max_length=2048)]]
-    challenge: str
-    responses: dict[str, Secret[Annotated[str, Field(min_length=1, max_length=2048)]]]
+    session: Annotated[Secret[Annotated[str, Field(min_length=20, max_length=2048)]], _hidden]
+    challenge: Annotated[str, Field(json_schema_extra={"enum": list(_ANSWERS)})]
+    responses: dict[
+        str, Annotated[Secret[Annotated[str, Field(min_length=1, max_length=2048)]], _hidden]
+    ]
 
     @model_validator(mode="after")
     def _has_its_answers(self) -> Self:
@@ -90,6 +124,8 @@ class RefreshForm(Schema):
     GetTokensFromRefreshToken is not to be had.
     """
 
+    model_config = shown({"grant_type": "refresh_token", "refresh_token": "eyJjdHkiOiJKV1QiLCJl"})
+
     grant_type: Literal["refresh_token"]
     refresh_token: OpaqueToken
     username: Login | None = None
@@ -97,6 +133,8 @@ class RefreshForm(Schema):
 
 class LogoutIn(Schema):
     """Which sign-ins end: all of them, or the one of the refresh token."""
+
+    model_config = shown({"everywhere": True})
 
     refresh_token: OpaqueToken | None = None
     everywhere: bool = True
@@ -111,11 +149,17 @@ class LogoutIn(Schema):
 class ForgotPasswordIn(Schema):
     """The account that needs a code for a new password."""
 
+    model_config = shown({"username": "ada"})
+
     username: Login
 
 
 class ResetPasswordIn(Schema):
     """A new password, with the code that was sent."""
+
+    model_config = shown(
+        {"username": "ada", "confirmation_code": "123456", "password": "Str0ng-passw0rd!"}
+    )
 
     username: Login
     confirmation_code: Code
@@ -124,6 +168,8 @@ class ResetPasswordIn(Schema):
 
 class ChangePasswordIn(Schema):
     """A new password, with the one that it replaces."""
+
+    model_config = shown({"previous_password": "Str0ng-passw0rd!", "password": "0ther-passw0rd!"})
 
     previous_password: Password
     password: Password
@@ -138,6 +184,8 @@ def _is_printable(text: str) -> str:
 class ProfilePatch(Schema):
     """What users change about themselves."""
 
+    model_config = shown({"full_name": "Ada Lovelace"})
+
     full_name: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=256),
@@ -148,12 +196,19 @@ class ProfilePatch(Schema):
 class TotpIn(Schema):
     """A first code of the authenticator app."""
 
+    model_config = shown({"confirmation_code": "123456", "device_name": "Telephone"})
+
     confirmation_code: Annotated[str, Field(pattern=r"^[0-9]{6}$")]
-    device_name: Annotated[str, Field(min_length=1, max_length=256, pattern=_NAME)] | None = None
+    device_name: (
+        Annotated[str, Field(min_length=1, max_length=256, pattern=_NAME, json_schema_extra=_SHOWN)]
+        | None
+    ) = None
 
 
 class TotpPreference(Schema):
     """Whether sign-ins ask for a code of the authenticator app."""
+
+    model_config = shown({"enabled": True})
 
     enabled: bool
 
@@ -161,12 +216,31 @@ class TotpPreference(Schema):
 class TotpOut(Schema):
     """The secret for an authenticator app, shown once; the address is what a QR code holds."""
 
+    model_config = shown(
+        {
+            "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+            "otpauth_uri": "otpauth://totp/resource_server%3Aada%40example.com"
+            "?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=resource_server",
+        }
+    )
+
     secret: str
     otpauth_uri: str
 
 
 class ChallengeOut(Schema):
-    """The sign-in needs another step (403)."""
+    """The sign-in needs another step."""
+
+    model_config = shown(
+        {
+            "error": "challenge_required",
+            "challenge": "SOFTWARE_TOKEN_MFA",
+            "session": "AYABeD9Hk2v3example0session",
+            "username": "ada",
+            "parameters": {"FRIENDLY_DEVICE_NAME": "Telephone"},
+            "detail": "The sign-in needs another step",
+        }
+    )
 
     error: Literal["challenge_required"] = "challenge_required"
     challenge: str
@@ -177,14 +251,12 @@ class ChallengeOut(Schema):
     detail: str = "The sign-in needs another step"
 
 
-class MessageOut(Schema):
-    """It worked."""
-
-    message: str
-
-
 class SignUpOut(Schema):
     """The account was made."""
+
+    model_config = shown(
+        {"message": "User created successfully", "sub": "0f3c1a52-7c1e-4b7c-9d52-0e6a4d1f7f10"}
+    )
 
     message: str
     sub: str
@@ -192,6 +264,17 @@ class SignUpOut(Schema):
 
 class TokenOut(Schema):
     """A token answer (RFC 6749 §5.1); `expires_in` is in seconds."""
+
+    model_config = shown(
+        {
+            "access_token": "eyJraWQiOiJhY2Nlc3MiLCJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIwZjNj.c2ln",
+            "token_type": "bearer",
+            "expires_in": 3600,
+            "refresh_token": "eyJjdHkiOiJKV1QiLCJl",
+            "id_token": "eyJraWQiOiJpZCIsImFsZyI6IlJTMjU2In0.eyJzdWIiOiIwZjNj.c2ln",
+            "scope": "aws.cognito.signin.user.admin me randoms",
+        }
+    )
 
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - no password
@@ -203,6 +286,17 @@ class TokenOut(Schema):
 
 class UserOut(Numbered):
     """An account, as its owner sees it."""
+
+    model_config = shown(
+        {
+            "id": 1,
+            "sub": "0f3c1a52-7c1e-4b7c-9d52-0e6a4d1f7f10",
+            "username": "ada",
+            "email": "ada@example.com",
+            "full_name": "Ada Lovelace",
+            "disabled": False,
+        }
+    )
 
     sub: str
     username: str

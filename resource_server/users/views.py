@@ -10,10 +10,13 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
 from resource_server.auth import current_principal, presented_token, require_scope
+from resource_server.bodies import MessageOut
 from resource_server.extensions import db
+from resource_server.identity import errors as identity
 from resource_server.identity.errors import AccountGone, IdentityError, SessionEnded
 from resource_server.identity.provider import Challenge, TokenSet
-from resource_server.problems import Problem, answer, token_endpoint
+from resource_server.problems import answer
+from resource_server.refusals import ACCOUNT_DISABLED, refuses, responds, token_endpoint
 from resource_server.services import services
 from resource_server.tokens import TokenError
 from resource_server.tokens.claims import SIGN_IN_SCOPE
@@ -27,7 +30,6 @@ from resource_server.users.schemas import (
     ForgotPasswordIn,
     LoginForm,
     LogoutIn,
-    MessageOut,
     ProfilePatch,
     RefreshForm,
     ResendIn,
@@ -44,10 +46,17 @@ from resource_server.users.schemas import (
 
 logger = logging.getLogger(__name__)
 
-users = APIBlueprint("users", __name__, url_prefix="/users")
+users = APIBlueprint(
+    "users",
+    __name__,
+    url_prefix="/users",
+    tag={"name": "users", "description": "Signing up, in and out; one's own account."},
+)
 
 
 @users.post("/signup")
+@refuses(identity.UsernameTaken, identity.PasswordRejected, identity.InvalidRequest)
+@responds(202, MessageOut, "The account was made; its code could not be sent: ask for a new one")
 @users.input(SignUpIn, arg_name="new")
 @users.output(SignUpOut, 201)
 def sign_up(new: SignUpIn) -> ResponseReturnValue:
@@ -68,6 +77,7 @@ def sign_up(new: SignUpIn) -> ResponseReturnValue:
 
 
 @users.post("/verify")
+@refuses(identity.BadCode, identity.ExpiredCode, identity.UsernameTaken)
 @users.input(VerifyIn, arg_name="sent")
 @users.output(MessageOut)
 def verify(sent: VerifyIn) -> ResponseReturnValue:
@@ -77,6 +87,7 @@ def verify(sent: VerifyIn) -> ResponseReturnValue:
 
 
 @users.post("/resend_confirmation_code")
+@refuses(identity.TooManyRequests)
 @users.input(ResendIn, arg_name="account")
 @users.output(MessageOut)
 def resend_confirmation_code(account: ResendIn) -> ResponseReturnValue:
@@ -87,6 +98,8 @@ def resend_confirmation_code(account: ResendIn) -> ResponseReturnValue:
 
 @users.post("/login")
 @token_endpoint
+@refuses(identity.BadCredentials, identity.NotConfirmed, identity.PasswordResetRequired)
+@responds(403, ChallengeOut)
 @users.input(LoginForm, location="form", arg_name="form")
 @users.output(TokenOut)
 def log_in(form: LoginForm) -> TokenOut | Response:
@@ -97,6 +110,17 @@ def log_in(form: LoginForm) -> TokenOut | Response:
 
 @users.post("/login/challenge")
 @token_endpoint
+@refuses(
+    identity.BadCode,
+    identity.ExpiredCode,
+    identity.PasswordRejected,
+    identity.InvalidRequest,
+    identity.SignInExpired,
+    identity.NotConfirmed,
+    identity.PasswordResetRequired,
+    identity.UsernameTaken,
+)
+@responds(403, ChallengeOut)
 @users.input(ChallengeIn, arg_name="sent")
 @users.output(TokenOut)
 def answer_challenge(sent: ChallengeIn) -> TokenOut | Response:
@@ -110,6 +134,7 @@ def answer_challenge(sent: ChallengeIn) -> TokenOut | Response:
 
 @users.post("/refresh")
 @token_endpoint
+@refuses(identity.BadRefreshToken, identity.InvalidRequest)
 @users.input(RefreshForm, location="form", arg_name="form")
 @users.output(TokenOut)
 def refresh(form: RefreshForm) -> TokenOut:
@@ -153,6 +178,7 @@ def _scope_of(access_token: str) -> str:
 
 @users.post("/logout")
 @require_scope()
+@refuses(identity.SessionEnded, identity.BadRefreshToken)
 @users.input(LogoutIn, arg_name="which")
 @users.output(MessageOut)
 def log_out(which: LogoutIn) -> ResponseReturnValue:
@@ -174,6 +200,7 @@ def log_out(which: LogoutIn) -> ResponseReturnValue:
 
 
 @users.post("/forgot_password")
+@refuses(identity.TooManyRequests)
 @users.input(ForgotPasswordIn, arg_name="account")
 @users.output(MessageOut)
 def forgot_password(account: ForgotPasswordIn) -> ResponseReturnValue:
@@ -183,6 +210,7 @@ def forgot_password(account: ForgotPasswordIn) -> ResponseReturnValue:
 
 
 @users.post("/reset_password")
+@refuses(identity.BadCode, identity.ExpiredCode, identity.PasswordRejected)
 @users.input(ResetPasswordIn, arg_name="sent")
 @users.output(MessageOut)
 def reset_password(sent: ResetPasswordIn) -> ResponseReturnValue:
@@ -195,6 +223,7 @@ def reset_password(sent: ResetPasswordIn) -> ResponseReturnValue:
 
 @users.post("/change_password")
 @require_scope()
+@refuses(identity.WrongPassword, identity.PasswordRejected, identity.SessionEnded)
 @users.input(ChangePasswordIn, arg_name="passwords")
 @users.output(MessageOut)
 def change_password(passwords: ChangePasswordIn) -> ResponseReturnValue:
@@ -221,6 +250,7 @@ def me() -> UserOut:
 
 @users.patch("/me")
 @require_scope("me")
+@refuses(identity.SessionEnded, identity.InvalidRequest)
 @users.input(ProfilePatch, arg_name="changes")
 @users.output(UserOut)
 def change_me(changes: ProfilePatch) -> UserOut:
@@ -233,6 +263,8 @@ def change_me(changes: ProfilePatch) -> UserOut:
 
 @users.delete("/me")
 @require_scope("me")
+@refuses(identity.SessionEnded)
+@responds(204)
 def delete_me() -> ResponseReturnValue:
     """Delete one's account and all that belongs to it, for ever.
 
@@ -250,6 +282,7 @@ def delete_me() -> ResponseReturnValue:
 
 @users.post("/me/totp")
 @require_scope("me")
+@refuses(identity.SessionEnded)
 @users.output(TotpOut)
 def begin_totp() -> TotpOut:
     """Get a secret for an authenticator app; nothing changes until a first code proves it."""
@@ -263,6 +296,7 @@ def begin_totp() -> TotpOut:
 
 @users.post("/me/totp/verify")
 @require_scope("me")
+@refuses(identity.BadCode, identity.SessionEnded)
 @users.input(TotpIn, arg_name="first")
 @users.output(MessageOut)
 def confirm_totp(first: TotpIn) -> ResponseReturnValue:
@@ -277,6 +311,7 @@ def confirm_totp(first: TotpIn) -> ResponseReturnValue:
 
 @users.put("/me/totp")
 @require_scope("me")
+@refuses(identity.InvalidRequest, identity.SessionEnded)
 @users.input(TotpPreference, arg_name="wanted")
 @users.output(MessageOut)
 def use_totp(wanted: TotpPreference) -> ResponseReturnValue:
@@ -306,4 +341,4 @@ def _described(account: User) -> User:
 
 @users.app_errorhandler(accounts.AccountDisabled)
 def _account_disabled(_error: accounts.AccountDisabled) -> ResponseReturnValue:
-    return answer(Problem(403, "Inactive user"))
+    return answer(ACCOUNT_DISABLED)

@@ -1,0 +1,91 @@
+"""The document as a whole."""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+from flask import Flask
+
+from resource_server.openapi.operations import HEADERS, JSON, REQUEST_ID, operation, path_of
+from resource_server.openapi.reading import Declared, declared, is_hidden
+from resource_server.openapi.schemas import Refusal, Used, components, reference
+from resource_server.openapi.security import schemes
+from resource_server.refusals import INTERNAL_ERROR as INTERNAL
+from resource_server.refusals import error_body
+
+ABOUT = {"name": "about", "description": "What this service is, for programs and people."}
+"""The tag of what belongs to no blueprint."""
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # the order in which they are shown
+_DESCRIPTION = """\
+Random numbers for whoever signs in with Amazon Cognito.
+
+Sign in at `/users/login`, and send the access token as `Authorization: Bearer …`. Refusals are
+`{"detail": …}`: a sentence, or with 422 a list of what is wrong. Unknown fields are ignored.
+Addresses that are none answer 404, methods that are none 405 with `Allow`.
+"""
+
+
+def document(app: Flask, domain: str | None = None) -> dict[str, Any]:
+    """Describe an app in OpenAPI 3.1.
+
+    `domain` is the base address of the pool's managed login. Nothing else depends on the settings,
+    and neither a database nor AWS is asked.
+
+    Raises ValueError, saying what a view or schema lacks.
+    """
+    ways = schemes(domain)
+    paths: dict[str, dict[str, Any]] = {}
+    tags: dict[str, dict[str, Any]] = {}
+    used: set[Used] = {(Refusal, "serialization")}
+    for rule, method, endpoint, view in _views(app):
+        used.update(view.models())
+        blueprint, _, name = endpoint.rpartition(".")
+        tag = getattr(app.blueprints.get(blueprint), "tag", None) or ABOUT
+        tags[tag["name"]] = tag
+        path = paths.setdefault(path_of(rule), {})
+        path[method.lower()] = operation(view, rule, name=name, tag=tag["name"], schemes=list(ways))
+    return {
+        "openapi": "3.1.0",
+        "info": _info(),
+        "servers": [{"url": "/"}],
+        "tags": list(tags.values()),
+        "paths": paths,
+        "components": {
+            "schemas": components(used),
+            "responses": {"InternalError": _internal_error()},
+            "headers": dict(HEADERS),
+            "securitySchemes": ways,
+        },
+    }
+
+
+def _views(app: Flask) -> Iterator[tuple[str, str, str, Declared]]:
+    """Yield (rule, method, endpoint, view) of every operation, in a fixed order."""
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule, rule.endpoint)):
+        view = app.view_functions[rule.endpoint]
+        if rule.endpoint.rpartition(".")[2] == "static" or is_hidden(view):
+            continue
+        for method in _METHODS:
+            if method in (rule.methods or ()):
+                yield rule.rule, method, rule.endpoint, declared(view, rule.rule)
+
+
+def _info() -> dict[str, Any]:
+    return {
+        "title": "Resource server",
+        "version": version("resource-server"),
+        "description": _DESCRIPTION,
+        "license": {"name": "MIT", "identifier": "MIT"},
+    }
+
+
+def _internal_error() -> dict[str, Any]:
+    body = error_body(INTERNAL.detail, INTERNAL.error, oauth=False)
+    return {
+        "description": "Unforeseen. The log has more, under the id of the request",
+        "headers": REQUEST_ID,
+        "content": {
+            JSON: {"schema": reference(Refusal), "examples": {"internal": {"value": body}}}
+        },
+    }
