@@ -33,6 +33,7 @@ from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.settings import Settings
 from resource_server.testing import CognitoIdp, CognitoOptions, KitUser
 from resource_server.triggers import pre_token_generation
+from tests.documented import DocumentedClient
 from tests.postgres import DisposablePostgres
 
 REGION = "eu-west-2"
@@ -167,6 +168,7 @@ def app(
 ) -> Iterator[APIFlask]:
     """An app on the test pool; what it writes is rolled back after the test."""
     app = create_app({**mock_cognito_client.settings, "DATABASE_URL": database_url})
+    app.test_client_class = DocumentedClient
     with app.app_context():
         engines: dict[str | None, Engine | Connection] = db.engines  # type: ignore[assignment]
         engine = db.engine
@@ -188,6 +190,7 @@ def make_app() -> Iterator[Callable[[Mapping[str, str]], APIFlask]]:
 
     def make(config: Mapping[str, str]) -> APIFlask:
         made.append(create_app(config))
+        made[-1].test_client_class = DocumentedClient
         return made[-1]
 
     yield make

@@ -28,6 +28,7 @@ from resource_server.testing.pool import CognitoPool
 from resource_server.users import accounts
 from resource_server.users.models import User
 from tests.conftest import both_databases
+from tests.documented import DocumentedClient
 
 MakeApp = Callable[[Mapping[str, str]], APIFlask]
 
@@ -38,6 +39,7 @@ def committed_app(
 ) -> Iterator[APIFlask]:
     """An app whose transactions are real, for what happens at once; its rows are deleted after."""
     app = create_app({**mock_cognito_client.settings, "DATABASE_URL": database_url})
+    app.test_client_class = DocumentedClient
     yield app
     with app.app_context():
         db.session.execute(text("DELETE FROM users"))

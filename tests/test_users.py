@@ -193,7 +193,7 @@ def test_each_refusal_of_the_directory_has_its_answer(
 def test_every_identity_error_has_an_answer() -> None:
     """A new error of the directory cannot be forgotten."""
     defined = {*errors.IdentityError.__subclasses__(), *errors.SessionEnded.__subclasses__()}
-    assert defined == set(_IDENTITY_PROBLEMS) | {errors.TooManyRequests}
+    assert defined == set(IDENTITY_PROBLEMS)
 
 
 def test_sign_up_without_delivery_is_202(app: APIFlask, client: FlaskClient) -> None:
