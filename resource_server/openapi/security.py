@@ -60,7 +60,8 @@ def requirement(needed: TokenRequirement | None, names: list[str]) -> list[dict[
     for scope in (*needed.scopes, *needed.any_of):
         if scope not in SCOPES:
             raise ValueError(f"describe the scope {scope!r} in SCOPES of openapi/security.py")
-    choices = [[*needed.scopes, scope] for scope in needed.any_of] or [list(needed.scopes)]
+    choices = [list(dict.fromkeys((*needed.scopes, scope))) for scope in needed.any_of]
+    choices = choices or [list(needed.scopes)]
     entries = [
         # A bearer token's scopes are the same, but only OAuth 2 flows list them for everybody.
         {name: [] if name == "bearer" else scopes}

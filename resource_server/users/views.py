@@ -296,7 +296,7 @@ def begin_totp() -> TotpOut:
 
 @users.post("/me/totp/verify")
 @require_scope("me")
-@refuses(identity.BadCode, identity.SessionEnded)
+@refuses(identity.BadCode, identity.InvalidRequest, identity.SessionEnded)
 @users.input(TotpIn, arg_name="first")
 @users.output(MessageOut)
 def confirm_totp(first: TotpIn) -> ResponseReturnValue:
