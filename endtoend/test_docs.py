@@ -150,6 +150,9 @@ def test_managed_login_signs_in_with_pkce(open_page: Open, watched: Watched, hos
     """The pool's own page asks for the password; the code is traded without a secret."""
     page = open_page("/docs", host=host)
     dialog = _dialog(page, "authorizationCode")
+    scopes = dialog.locator("input[type=checkbox]")
+    assert scopes.count() > 0
+    assert all(scope.is_checked() for scope in scopes.all())
     with page.expect_popup() as opened:
         dialog.locator(".btn.authorize").click()
     login = opened.value

@@ -9,6 +9,11 @@ SCOPES = {
     "randoms": "Your random numbers",
 }
 """Every scope that a route may demand, in words for whoever grants it."""
+MANAGED_LOGIN_SCOPES = {
+    "openid": "Who you are",
+    "aws.cognito.signin.user.admin": "Your account at Cognito, which signing out needs",
+}
+"""What managed login is asked for: it refuses SCOPES, which the pool's trigger adds unasked."""
 
 
 def schemes(domain: str | None = None) -> dict[str, Any]:
@@ -41,7 +46,7 @@ def schemes(domain: str | None = None) -> dict[str, Any]:
                     "authorizationUrl": f"{domain}/oauth2/authorize",
                     "tokenUrl": f"{domain}/oauth2/token",
                     "refreshUrl": f"{domain}/oauth2/token",
-                    "scopes": SCOPES,
+                    "scopes": MANAGED_LOGIN_SCOPES,
                 }
             },
         }
@@ -63,10 +68,10 @@ def requirement(needed: TokenRequirement | None, names: list[str]) -> list[dict[
     choices = [list(dict.fromkeys((*needed.scopes, scope))) for scope in needed.any_of]
     choices = choices or [list(needed.scopes)]
     entries = [
-        # A bearer token's scopes are the same, but only OAuth 2 flows list them for everybody.
-        {name: [] if name == "bearer" else scopes}
+        # The scopes are the same whatever the way, but only one of the ways can be asked for them.
+        {name: scopes if name == "password" else []}
         for name in names
-        for scopes in (choices[:1] if name == "bearer" else choices)
+        for scopes in (choices if name == "password" else choices[:1])
     ]
     return [*entries, {}] if needed.optional else entries
 
