@@ -58,7 +58,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     made.attach(app.extensions)
     ResourceServer(app, made.verifier)
     problems.register(app)
-    for blueprint in (pages, health.health, users, admin, randoms):
+    for blueprint in (randoms, users, admin, health.health, pages):
         app.register_blueprint(blueprint)
     app.spec_processor(lambda _theirs: document(app))  # what `flask spec` prints
     if settings.api_docs:

@@ -49,7 +49,7 @@ def document(app: Flask, domain: str | None = None) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": _info(),
         "servers": [{"url": "/"}],
-        "tags": list(tags.values()),
+        "tags": _in_order_of_blueprints(app, tags),
         "paths": paths,
         "components": {
             "schemas": components(used),
@@ -58,6 +58,13 @@ def document(app: Flask, domain: str | None = None) -> dict[str, Any]:
             "securitySchemes": ways,
         },
     }
+
+
+def _in_order_of_blueprints(app: Flask, tags: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sort tags as their blueprints were registered, which is how pages show them."""
+    tagged = (getattr(blueprint, "tag", None) or ABOUT for blueprint in app.blueprints.values())
+    order = [tag["name"] for tag in (*tagged, ABOUT)]
+    return sorted(tags.values(), key=lambda tag: order.index(tag["name"]))
 
 
 def _views(app: Flask) -> Iterator[tuple[str, str, str, Declared]]:
