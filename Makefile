@@ -53,7 +53,7 @@ bench: install  ## Measure the verification beside other libraries (minutes; nod
 	$(BIN)/python -m benchmarks.verification --json docs/verification.json --plot docs/verification.svg $(ARGS)
 
 lock:  ## Resolve pyproject.toml anew into requirements.lock (needs uv)
-	uv pip compile pyproject.toml --extra dev --extra testing --group test --universal --python-version 3.11 --upgrade \
+	uv pip compile pyproject.toml --extra dev --extra testing --extra opentelemetry --group test --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
 		--output-file requirements.lock
 
