@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test kit lint types check browser clients bench lock clean
+.PHONY: help install run test fuzz kit lint types check browser clients bench lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ run: install  ## Serve on http://127.0.0.1:5000 with the Cognito emulator (optio
 
 test: install  ## Run the tests (options: ARGS="-k tokens -x")
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: install  ## Send the service what nobody thought of, for minutes (options: ARGS="-k signup")
+	$(BIN)/python -m pytest tests/test_fuzz.py --hypothesis-profile=fuzz $(ARGS)
 
 kit: install  ## Build the wheel and test docs/testing.md and examples/ with it, in a fresh environment
 	.ci/kit

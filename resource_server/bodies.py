@@ -138,7 +138,9 @@ class StrictRequest(Request):
         """
         if not self._has_body:
             return {}
-        return super().get_json(force=False, silent=silent, cache=cache)
+        read = super().get_json(force=False, silent=silent, cache=cache)
+        # APIFlask takes null for an empty object; a list is what no schema takes.
+        return [] if read is None else read
 
     @cached_property
     def form(self) -> ImmutableMultiDict[str, str]:

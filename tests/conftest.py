@@ -20,6 +20,7 @@ from botocore.stub import Stubber
 from dotenv import dotenv_values
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.orm import Session
 
@@ -35,6 +36,9 @@ from resource_server.testing import CognitoIdp, CognitoOptions, KitUser
 from resource_server.triggers import pre_token_generation
 from tests.documented import DocumentedClient
 from tests.postgres import DisposablePostgres
+
+# For `make fuzz`.
+hypothesis_settings.register_profile("fuzz", max_examples=1_000, deadline=None)
 
 REGION = "eu-west-2"
 PASSWORD = "Str0ng-passw0rd!"

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from resource_server.testing import bearer
 from resource_server.testing.pool import CognitoPool
-from tests.conftest import CHALLENGE, METADATA
+from tests.conftest import CHALLENGE, METADATA, both_databases
 
 SECRET = "hunter2-hunter2"
 FORM = "application/x-www-form-urlencoded"
@@ -77,6 +77,28 @@ def test_bodies_are_read_strictly(
     assert refused.status_code == status
     assert refused.mimetype == "application/json"
     assert refused.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"null", b"[]", b"0", b'""', b'{"everywhere": 0}', b'{"everywhere": "no"}']
+)
+def test_what_ends_sessions_is_said_clearly(
+    client: FlaskClient, ada: dict[str, str], body: bytes
+) -> None:
+    """All fields may be left out; that makes nothing else an empty object, or a boolean."""
+    refused = client.post("/users/logout", headers=ada, data=body, content_type="application/json")
+    assert refused.status_code == 422
+    assert client.get("/randoms", headers=ada).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+@both_databases
+def test_an_id_that_no_database_can_hold_is_not_found(
+    client: FlaskClient, ada: dict[str, str], method: str
+) -> None:
+    """Past BIGINT, whatever the method: 404 as for other ids that are nobody's."""
+    refused = client.open(f"/randoms/{2**63}", method=method, headers=ada)
+    assert (refused.status_code, refused.json) == (404, {"detail": "Not found"})
 
 
 def test_json_with_a_charset_and_unknown_fields_is_fine(

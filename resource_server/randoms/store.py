@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
+from resource_server.bodies import MAX_ID
 from resource_server.randoms.models import RandomNumber
 
 
@@ -50,6 +51,7 @@ class OwnedRandoms:
 
         Raises NoSuchRandom.
         """
+        _refuse_impossible(random_id)
         number = self._session.scalar(self._mine().where(RandomNumber.id == random_id))
         if number is None:
             raise NoSuchRandom(random_id)
@@ -93,6 +95,7 @@ class OwnedRandoms:
 
         Raises NoSuchRandom.
         """
+        _refuse_impossible(random_id)
         statement = (
             delete(RandomNumber)
             .where(RandomNumber.id == random_id, RandomNumber.owner_sub == self._owner)
@@ -105,6 +108,12 @@ class OwnedRandoms:
 
     def _mine(self) -> Select[RandomNumber]:
         return select(RandomNumber).where(RandomNumber.owner_sub == self._owner)
+
+
+def _refuse_impossible(random_id: int) -> None:
+    """Raise NoSuchRandom for an id beyond BIGINT: SQLite could not even be asked."""
+    if random_id > MAX_ID:
+        raise NoSuchRandom(random_id)
 
 
 def _draw(low: int, high: int) -> int:

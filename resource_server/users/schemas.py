@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, EmailStr, Field, Secret, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    EmailStr,
+    Field,
+    Secret,
+    StrictBool,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
 from resource_server.bodies import Numbered, Schema, shown
@@ -137,7 +145,7 @@ class LogoutIn(Schema):
     model_config = shown({"everywhere": True})
 
     refresh_token: OpaqueToken | None = None
-    everywhere: bool = True
+    everywhere: StrictBool = True
 
     @model_validator(mode="after")
     def _names_one_sign_in(self) -> Self:
@@ -210,7 +218,7 @@ class TotpPreference(Schema):
 
     model_config = shown({"enabled": True})
 
-    enabled: bool
+    enabled: StrictBool
 
 
 class TotpOut(Schema):
