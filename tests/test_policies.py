@@ -174,6 +174,8 @@ def test_every_route_is_described(app: APIFlask) -> None:
     assert len(names) == len(set(names))
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in names), names
     for method, address, endpoint in _routes(app):
+        if address in FOR_BROWSERS:
+            continue
         path = address.replace("/1", "/{random_id}").replace(SUB, "{sub}")
         operation = operations.pop(f"{method} {path}")
         assert operation["summary"], path
