@@ -117,8 +117,9 @@ def _said(response: Response) -> str:
     """Say what an answer is: its own words, else the first line of its schema's."""
     if response.description or response.schema is None:
         return response.description or "Done; there is nothing to show"
-    words = (response.schema.__doc__ or "").strip().splitlines()[0]
-    return f"A list: {words[0].lower()}{words[1:]}" if response.many else words
+    if response.many:
+        return "A page of the list, in the order of ids"
+    return (response.schema.__doc__ or "").strip().splitlines()[0]
 
 
 def _own_headers(response: Response) -> dict[str, Any]:
