@@ -38,7 +38,7 @@ from tests.documented import DocumentedClient
 from tests.postgres import DisposablePostgres
 
 # For `make fuzz`.
-hypothesis_settings.register_profile("fuzz", max_examples=1_000, deadline=None)
+hypothesis_settings.register_profile("fuzz", max_examples=400, deadline=None)
 
 REGION = "eu-west-2"
 PASSWORD = "Str0ng-passw0rd!"
