@@ -8,6 +8,7 @@ this module import nothing that a run without the kit would pay for.
 - options.py      what a pool in a test is like
 - pool.py         mints tokens, rotates keys, goes away
 - serving.py      the pool's JWKS: by `responses` and urllib, or by a server on loopback
+- adapters.py     addresses of `requests` that no other mock answers
 - cognito_idp.py  Cognito on moto, with its gaps filled
 - clients.py      test clients that are signed in
 - forgeries/      forged tokens by name

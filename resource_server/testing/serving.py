@@ -9,7 +9,7 @@ import contextlib
 import io
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,12 +23,14 @@ import requests
 import responses
 from requests.adapters import HTTPAdapter
 
+from resource_server.testing.adapters import answered_first
 from resource_server.testing.forgeries import attackers_documents
 from resource_server.testing.pool import CognitoPool, JwksAnswer
 from resource_server.tokens import UserPool
 
 _JSON = "application/json"
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])[:/]")
+_ANY = re.compile("")
 _AWS = re.compile(r"https://[^/]+\.amazonaws\.com/")
 Answer = Callable[[], JwksAnswer]
 _HANG_UP = "the pool is away, as the test wants it"
@@ -36,29 +38,33 @@ _HANG_UP = "the pool is away, as the test wants it"
 
 @contextlib.contextmanager
 def intercepted(pool: CognitoPool, *, moto: bool = False) -> Iterator[responses.RequestsMock]:
-    """Answer at the pool's JWKS address; other addresses but loopback are refused to `requests`.
+    """Answer at the pool's JWKS address, whatever mocks are started beside this one.
 
-    If moto's `mock_aws` is on, it started before this, for the last to start is asked first; what
-    is AWS's is then left to it.
+    Other addresses but loopback are refused to `requests`, or left to the mock that was there
+    before. `moto` tells that it is the kit's, to which only what is AWS's is left.
     """
     before: Any = HTTPAdapter.send
+    answers = _answers(pool)
     with (
         pool.current(),
         responses.RequestsMock(
             assert_all_requests_are_fired=False, real_adapter_send=before
         ) as mock,
-        _urllib(pool),
+        answered_first(answers.keys(), mock.unbound_on_send()),
+        _urllib(answers),
     ):
         mock.add_passthru(_LOOPBACK)
         if moto:
             mock.add_passthru(_AWS)
-        for address, answer in _answers(pool).items():
+        elif before.__module__ != HTTPAdapter.__module__:  # somebody's mock, which refuses itself
+            mock.add_passthru(_ANY)
+        for address, answer in answers.items():
             _add(mock, address, answer)
         yield mock
 
 
 def register(mock: responses.RequestsMock, pool: CognitoPool) -> None:
-    """Let a mock of your own answer at the pool's JWKS address, too."""
+    """Let a mock of your own answer at a pool's JWKS address: a further one's."""
     _add(mock, pool.jwks_uri, pool.answer)
 
 
@@ -85,9 +91,9 @@ def _document(write: Callable[[], bytes]) -> JwksAnswer:
 
 
 @contextlib.contextmanager
-def _urllib(pool: CognitoPool) -> Iterator[None]:
+def _urllib(answers: Mapping[str, Answer]) -> Iterator[None]:
     """Answer to every opener there is or will be: PyJWT, for one, makes its own."""
-    before, answers = HTTPSHandler.https_open, _answers(pool)
+    before = HTTPSHandler.https_open
 
     def https_open(handler: HTTPSHandler, request: Request) -> Any:
         answer = answers.get(request.full_url)

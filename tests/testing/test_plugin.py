@@ -416,3 +416,71 @@ def test_the_examples_pass(example: str) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("order", ["theirs, cognito_pool", "cognito_pool, theirs"])
+@pytest.mark.parametrize("kind", ["of_responses", "of_moto"])
+def test_mocks_of_others_answer_beside_the_pool(
+    pytester: pytest.Pytester, run: Run, kind: str, order: str
+) -> None:
+    """Whoever starts first, the pool's keys are the pool's, and the rest is the other mock's."""
+    pytester.makepyfile(f"""
+        from contextlib import contextmanager
+
+        import boto3, pytest, requests, responses
+        from moto import mock_aws
+
+        @contextmanager
+        def of_responses():
+            with responses.RequestsMock() as mock:
+                mock.get("https://api.example/", json={{"keys": []}})
+                yield "https://api.example/"
+
+        @contextmanager
+        def of_moto():
+            with mock_aws():
+                who = {{"aws_access_key_id": "any", "aws_secret_access_key": "any"}}
+                client = boto3.client("cognito-idp", region_name="eu-west-2", **who)
+                made = client.create_user_pool(PoolName="other")["UserPool"]["Id"]
+                at_aws = "https://cognito-idp.eu-west-2.amazonaws.com"
+                yield f"{{at_aws}}/{{made}}/.well-known/jwks.json"
+
+        @pytest.fixture
+        def theirs():
+            with {kind}() as address:
+                yield address
+
+        def test_both({order}):
+            for query in ("", "?a=b"):
+                keys = requests.get(cognito_pool.jwks_uri + query).json()
+                assert keys == cognito_pool.jwks()
+            assert cognito_pool.downloads == 2
+            assert "keys" in requests.get(theirs).json()
+
+        def test_afterwards(theirs):
+            assert "keys" in requests.get(theirs).json()
+    """)
+    run().assert_outcomes(passed=2)
+
+
+def test_an_adapter_of_the_apps_own_is_asked(pytester: pytest.Pytester, run: Run) -> None:
+    """A session that keeps answers in its own way goes on doing so."""
+    pytester.makepyfile("""
+        import requests
+        from requests.adapters import HTTPAdapter
+
+        class Keeping(HTTPAdapter):
+            kept = None
+
+            def send(self, request, **kwargs):
+                self.kept = self.kept or super().send(request, **kwargs)
+                return self.kept
+
+        def test_downloads_once(cognito_pool):
+            session = requests.Session()
+            session.mount("https://", Keeping())
+            for _ in range(2):
+                assert session.get(cognito_pool.jwks_uri).json() == cognito_pool.jwks()
+            assert cognito_pool.downloads == 1
+    """)
+    run().assert_outcomes(passed=1)

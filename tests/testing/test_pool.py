@@ -66,21 +66,32 @@ def test_loopback_is_left_alone(pool: CognitoPool, cognito_http: JwksServer) -> 
             requests.get("http://127.0.0.1.example.com/", timeout=1)
 
 
-def test_a_mock_of_ones_own_can_answer_for_the_pool(pool: CognitoPool) -> None:
-    """A RequestsMock that a test starts later is asked first; `register` teaches it the keys."""
+def test_a_mock_of_ones_own_can_answer_for_a_further_pool(pool: CognitoPool) -> None:
+    """A RequestsMock that a test starts later refuses other pools until `register` adds one."""
+    further = CognitoPool("eu-west-2_Further1", keys=pool.keys)
     with intercepted(pool), responses.RequestsMock() as mine:
-        with pytest.raises(requests.ConnectionError):
-            _by_requests(pool.jwks_uri)
-        register(mine, pool)
         assert len(_by_requests(pool.jwks_uri)) == 2
+        with pytest.raises(requests.ConnectionError):
+            _by_requests(further.jwks_uri)
+        register(mine, further)
+        assert len(_by_requests(further.jwks_uri)) == 2
+    assert (pool.downloads, further.downloads) == (1, 1)
 
 
 def test_interception_ends(pool: CognitoPool) -> None:
     """Nothing stays patched."""
-    before = (requests.adapters.HTTPAdapter.send, urllib.request.HTTPSHandler.https_open)
+    before = _patched()
     with intercepted(pool):
-        pass
-    assert (requests.adapters.HTTPAdapter.send, urllib.request.HTTPSHandler.https_open) == before
+        assert not set(_patched()) & set(before)
+    assert _patched() == before
+
+
+def _patched() -> tuple[object, ...]:
+    return (
+        requests.adapters.HTTPAdapter.send,
+        requests.Session.get_adapter,
+        urllib.request.HTTPSHandler.https_open,
+    )
 
 
 @pytest.mark.parametrize("download", [_by_requests, _by_urlopen])
