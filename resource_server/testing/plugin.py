@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from resource_server.testing.serving import JwksServer
 
 _FIXTURES = {"cognito_pool", "cognito_idp", "sign_in_as", "fake_identity"}
-_MARK = "cognito"
+_MARK, _WATCH = "cognito", "_cognito_guards"
 _EMULATED, _SERVED = pytest.StashKey[bool](), pytest.StashKey[bool]()
 
 
@@ -57,28 +57,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         names = getattr(item, "fixturenames", [])
         if item.get_closest_marker(_MARK) and not _FIXTURES.intersection(names):
-            names.append("cognito_pool")
+            # Before the test's own fixtures: they may make an app that downloads at once.
+            names.insert(names.index(_WATCH) + 1 if _WATCH in names else 0, "cognito_pool")
         if "_push_request_context" in names and "context" in _guards(item):
             names.remove("_push_request_context")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Close the network, unless pytest-socket was told what to do."""
-    if "sockets" not in _guards(item):
-        return
-    config = item.config
-    told = ("--disable-socket", "--allow-hosts", "--force-enable-socket")
-    if not config.pluginmanager.hasplugin("socket"):
-        raise pytest.UsageError(
-            "the guard against sockets needs pytest-socket: pip install "
-            "'resource-server[testing]', or mark tests cognito(unguarded={'sockets'})"
-        )
-    marked = any(item.get_closest_marker(f"{word}_socket") for word in ("enable", "disable"))
-    if not (marked or item.get_closest_marker("allow_hosts") or any(map(config.getoption, told))):
-        from resource_server.testing.guards import close_network
-
-        close_network()
 
 
 @pytest.fixture(autouse=True)
@@ -88,10 +70,32 @@ def _cognito_guards(request: pytest.FixtureRequest) -> Iterator[None]:
     if not guards:
         yield
         return
+    if "sockets" in guards:
+        _guard_sockets(request.node)
     from resource_server.testing.guards import watching
 
     with watching(guards):
         yield
+
+
+def _guard_sockets(item: Any) -> None:
+    """Close the network, unless pytest-socket was told what to do.
+
+    Fixtures of the test alone find it closed, in which apps are made; wider ones came before.
+    """
+    config = item.config
+    if not config.pluginmanager.hasplugin("socket"):
+        raise pytest.UsageError(
+            "the guard against sockets needs pytest-socket: pip install "
+            "'resource-server[testing]', or mark tests cognito(unguarded={'sockets'})"
+        )
+    options = ("--disable-socket", "--allow-hosts", "--force-enable-socket")
+    marks = ("enable_socket", "disable_socket", "allow_hosts")
+    told = any(map(config.getoption, options)) or any(map(item.get_closest_marker, marks))
+    if not (told or {"socket_enabled", "socket_disabled"}.intersection(item.fixturenames)):
+        from resource_server.testing.guards import close_network
+
+        close_network()
 
 
 def _guards(item: Any) -> "frozenset[Guard]":

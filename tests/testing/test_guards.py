@@ -18,6 +18,18 @@ LEAKS = {
 }
 
 
+DEFAULT_MOCK = """
+        from contextlib import contextmanager
+        import responses
+
+        @contextmanager
+        def mock():
+            with responses.mock:
+                responses.get("https://example.com/", json=[])
+                yield
+"""
+
+
 @pytest.mark.parametrize("kind", LEAKS)
 def test_a_leak_fails_the_test_that_leaks(pytester: pytest.Pytester, kind: str) -> None:
     """The test passes, its teardown says what was left and what to do; mocks are put right."""
@@ -39,12 +51,13 @@ def test_a_leak_fails_the_test_that_leaks(pytester: pytest.Pytester, kind: str) 
     result.assert_outcomes(passed=2, errors=1)
 
 
-@pytest.mark.parametrize("kind", ["moto", "responses"])
+@pytest.mark.parametrize("kind", ["moto", "responses", "default"])
 def test_a_mock_of_the_module_is_no_leak(pytester: pytest.Pytester, run: Run, kind: str) -> None:
     """What a wider fixture began, it ends: the tests inside may use it."""
     made = {
         "moto": "from moto import mock_aws as mock",
         "responses": "from responses import RequestsMock as mock",
+        "default": DEFAULT_MOCK,
     }
     pytester.makepyfile(f"""
         import pytest
@@ -176,6 +189,33 @@ def test_sockets_reach_this_machine_alone(pytester: pytest.Pytester, run: Run) -
                 connect("192.0.2.1")
     """)
     run().assert_outcomes(passed=4)
+
+
+def test_fixtures_of_the_test_are_guarded_too(pytester: pytest.Pytester) -> None:
+    """An app that a fixture makes reaches nothing; pytest-socket's fixtures count more."""
+    pytester.makepyfile("""
+        import socket
+        import pytest
+        from pytest_socket import SocketConnectBlockedError
+
+        def connect(address):
+            with socket.socket() as attempt:
+                attempt.settimeout(0.01)
+                attempt.connect((address, 9))
+
+        @pytest.fixture
+        def made():
+            with pytest.raises(SocketConnectBlockedError):
+                connect("192.0.2.1")
+
+        def test_made_first(made, cognito_pool): ...
+
+        def test_opened(socket_enabled, cognito_pool):
+            with pytest.raises(OSError):
+                connect("192.0.2.1")
+    """)
+    # In a process of its own: here the network is closed already.
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
 
 
 def test_a_guard_that_cannot_watch_says_so(pytester: pytest.Pytester, run: Run) -> None:

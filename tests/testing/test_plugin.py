@@ -182,8 +182,12 @@ def test_a_mark_serves_a_pool_to_tests_that_do_not_name_it(
 
         @pytest.mark.cognito(pool_id="eu-west-1_Named")
         class TestMarked:
-            def test_keys(self):
-                assert len(requests.get(URI).json()["keys"]) == 2
+            @pytest.fixture
+            def keys(self):
+                return requests.get(URI).json()["keys"]
+
+            def test_keys(self, keys):
+                assert len(keys) == 2
 
         @pytest.mark.allow_hosts(["127.0.0.1"])
         @pytest.mark.filterwarnings("ignore")
