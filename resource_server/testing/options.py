@@ -19,7 +19,7 @@ class CognitoOptions:
       run at sign-in and refresh by `cognito_idp`
     - `jwks`: "intercepted" answers `requests` and urllib at AWS's own address; "http" serves the
       keys on loopback, for whatever else downloads them, other processes included
-    - `unguarded`: guards that are off (see docs/testing.md)
+    - `unguarded`: guards that are off, by the mark alone (see docs/testing.md)
     """
 
     pool_id: str = "eu-west-2_TestPool1"

@@ -7,6 +7,7 @@ pays for this file alone.
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -163,6 +164,7 @@ def _cognito_moto(
     if request.node.stash.get(_SERVED, False):
         raise pytest.UsageError("cognito_idp is asked for as an argument, or before cognito_pool")
     request.node.stash[_EMULATED] = True
+    _require("moto")
     from resource_server.testing.cognito_idp import emulated
 
     with emulated(_cognito_pool_unserved, _options(request, cognito_options)) as idp:
@@ -192,6 +194,7 @@ def cognito_responses(
 
     Scope: function; cost: that of `cognito_pool`.
     """
+    _require("responses")
     from resource_server.testing.serving import intercepted
 
     item = request.node
@@ -243,5 +246,18 @@ def sign_in_as(request: pytest.FixtureRequest, cognito_pool: "CognitoPool") -> "
         undo()
 
 
+def _require(library: str) -> None:
+    """Say what to install, where the package is there without the kit's extra."""
+    if find_spec(library) is None:
+        raise pytest.UsageError(
+            f"the test kit needs {library}: pip install 'resource-server[testing]'"
+        )
+
+
 def _options(request: pytest.FixtureRequest, options: "CognitoOptions") -> "CognitoOptions":
+    if options.unguarded:
+        raise pytest.UsageError(
+            "cognito_options: unguarded is for the mark; for all tests there is cognito_guards in "
+            "pytest's configuration"
+        )
     return replace(options, **_marked(request.node))

@@ -231,3 +231,20 @@ def test_a_guard_that_cannot_watch_says_so(pytester: pytest.Pytester, run: Run) 
     result = run("-p", "no:socket")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*needs pytest-socket*"])
+
+
+def test_the_option_that_would_be_ignored_is_refused(pytester: pytest.Pytester, run: Run) -> None:
+    """Guards are told before any fixture is there: by marks and by the configuration."""
+    pytester.makepyfile("""
+        import pytest
+        from resource_server.testing import CognitoOptions
+
+        @pytest.fixture(scope="session")
+        def cognito_options():
+            return CognitoOptions(unguarded={"sockets"})
+
+        def test_ignored(cognito_pool): ...
+    """)
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*unguarded is for the mark; for all tests*cognito_guards*"])

@@ -352,6 +352,20 @@ def test_a_run_without_the_kit_imports_none_of_it(pytester: pytest.Pytester) -> 
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize(
+    ("library", "fixture"), [("responses", "cognito_pool"), ("moto", "cognito_idp")]
+)
+def test_without_the_extra_it_says_what_to_install(
+    pytester: pytest.Pytester, library: str, fixture: str
+) -> None:
+    """The plugin comes with the package, what it needs with the extra alone."""
+    pytester.makeconftest(f"import sys; sys.modules[{library!r}] = None")
+    pytester.makepyfile(f"def test_it({fixture}): ...")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*needs {library}: pip install 'resource-server?testing?'*"])
+
+
 def test_fixtures_say_their_scope_and_cost(pytester: pytest.Pytester, run: Run) -> None:
     """`pytest --fixtures` documents each."""
     lines = run("--fixtures", "-v").stdout.str()
