@@ -1,14 +1,16 @@
 """What the attacks brought to light, and how it is told."""
 
+import textwrap
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
 from resource_server.testing.forgeries import Fault, Severity
 
 _WIDTH_OF_LIST = 5
+_LINE, _INDENT = 100, " " * 9
 _CLIENT_ERROR = 400
 
 
@@ -32,11 +34,12 @@ class Finding:
     source: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.severity.name:9}{self.name}: {self.happened}\n"
-            f"         {self.why}\n"
-            f"         {self.source}"
-        )
+        return self.told(self.name)
+
+    def told(self, who: str) -> str:
+        """Tell it of one attack, or of several to which the same happened."""
+        lines = (f"{self.severity.name:9}{who}: {self.happened}", self.why, self.source)
+        return f"\n{_INDENT}".join(lines)
 
 
 def let_in(fault: Fault, status: int) -> Finding:
@@ -110,7 +113,28 @@ def report(route: str, attacks: int, findings: Sequence[Finding]) -> str:
         f"{route}: of {attacks} attacks {entries} were let in and {crashes} made it fail; "
         f"{others} other findings"
     )
-    return "\n\n".join((head, *map(str, ordered)))
+    return "\n\n".join((head, *_told(ordered)))
+
+
+def _told(findings: Iterable[Finding]) -> Iterator[str]:
+    """Tell of many refusals that are wrong in the same way at once, as of one habit of the app."""
+    alike: dict[object, list[Finding]] = {}
+    for finding in findings:
+        same = finding if finding.outcome is Outcome.LET_IN else replace(finding, name="")
+        alike.setdefault(same, []).append(finding)
+    for group in alike.values():
+        if len(group) <= _WIDTH_OF_LIST:
+            yield from map(str, group)
+        else:
+            names = ", ".join(finding.name for finding in group)
+            listed = textwrap.fill(
+                names,
+                _LINE,
+                initial_indent=_INDENT,
+                subsequent_indent=_INDENT,
+                break_on_hyphens=False,
+            )
+            yield f"{group[0].told(f'{len(group)} attacks')}\n{listed}"
 
 
 def raised(error: BaseException) -> str:
