@@ -713,7 +713,7 @@ def test_a_confirmed_user_can_sign_in(cognito: CognitoIdp) -> None:
     confirm(cognito, gaps.outbox.last_code("grace"))
     tokens = sign_in(cognito.client, cognito.client_id, "grace", **sent)
     assert part(tokens["AccessToken"], 1)["sub"] == answer["UserSub"]
-    assert part(tokens["IdToken"], 1)["email_verified"] == "true"
+    assert part(tokens["IdToken"], 1)["email_verified"] is True
 
 
 def test_a_code_serves_once(cognito: CognitoIdp) -> None:

@@ -53,6 +53,7 @@ _ATTRIBUTES = {
     "email": frozenset({"email", "email_verified"}),
     "phone": frozenset({"phone_number", "phone_number_verified"}),
 }
+_BOOLEAN = {"email_verified", "phone_number_verified"}
 
 _triggers: dict[str, trigger.Handler] = {}
 _default_triggers: list[trigger.Handler] = []
@@ -193,7 +194,7 @@ def _issue(
     result = {"AccessToken": access, "ExpiresIn": seconds, "TokenType": "Bearer"}
 
     if token.scopes is None or "openid" in token.scopes:
-        shown = attributes_within(user, token.scopes)
+        shown = _as_claims(attributes_within(user, token.scopes))
         id_claims = of_user | {"cognito:username": user.username}
         id_claims |= changes.id.claims(shown | common)
         if token.scopes is not None:
@@ -218,6 +219,14 @@ def attributes_within(user: CognitoIdpUser, scopes: Iterable[str] | None) -> dic
     names = set().union(*(_ATTRIBUTES[scope] for scope in narrowing))
     custom = "profile" in narrowing
     return {k: v for k, v in attributes.items() if k in names or (custom and ":" in k)}
+
+
+def _as_claims(attributes: dict[str, str]) -> dict[str, str | bool]:
+    """Make booleans of what is one in ID tokens (OpenID Connect Core 1.0 §5.1; guide, "ID token").
+
+    User information has them as text, with Cognito as here.
+    """
+    return {k: v == "true" if k in _BOOLEAN else v for k, v in attributes.items()}
 
 
 def _at_hash(access_token: str) -> str:
