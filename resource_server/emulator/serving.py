@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from flask import request
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -45,7 +46,7 @@ class Server:
     def __init__(self, save: Callable[[], None]) -> None:
         gaps.fill()
         self._save = save
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = DomainDispatcherApplication(_moto_app)
         self._web: Flask | None = None
         self._hosts = _LOOPBACK
         # moto's models know no locks, and a file is written: one request at a time.
@@ -141,6 +142,20 @@ class Server:
 def _is_of_a_page(environ: dict[str, Any]) -> bool:
     """Tell whether a browser sent this for some page, or it is for moto's own controls."""
     return "HTTP_ORIGIN" in environ or environ["PATH_INFO"].startswith("/moto-api")
+
+
+def _moto_app(service: Any) -> "Flask":
+    """Make moto's app of a service; what it lacks is told in JSON, which SDKs can read."""
+    app = create_backend_app(service)
+    app.register_error_handler(NotImplementedError, _not_emulated)
+    return app
+
+
+def _not_emulated(_error: NotImplementedError) -> tuple[dict[str, str], int]:
+    # 501: of other errors of servers SDKs believe that they pass.
+    operation = request.headers.get("X-Amz-Target", "").rpartition(".")[2]
+    message = f"{operation or 'This operation'} is not emulated: docs/emulator.md says what is"
+    return {"__type": "NotImplementedException", "message": message}, 501
 
 
 class _QuietHandler(MotoRequestHandler):

@@ -6,6 +6,7 @@ from typing import Any
 import boto3
 import pytest
 import requests
+from botocore.exceptions import ClientError
 
 from resource_server.emulator import gaps
 from resource_server.emulator.state import DEMO_PASSWORD, DEMO_USERNAME, REGION, EmulatorState
@@ -89,6 +90,16 @@ def test_web_pages_reach_neither_api_nor_codes(emulator: EmulatorState, origin: 
         assert ask(emulator, path, Origin=origin).status_code == 403
     assert ask(emulator, "/", "POST", Origin=origin).status_code == 403
     assert ask(emulator, "/moto-api/data.json").status_code == 403
+
+
+def test_an_operation_that_is_not_emulated_is_told(emulator: EmulatorState, boto: Any) -> None:
+    """At once, by its name, in a way that every SDK reads."""
+    with pytest.raises(ClientError, match="ListUserImportJobs is not emulated") as caught:
+        boto.list_user_import_jobs(UserPoolId=emulator.pool_id, MaxResults=1)
+    told = caught.value.response
+    assert told["Error"]["Code"] == "NotImplementedException"
+    assert told["ResponseMetadata"]["HTTPStatusCode"] == 501
+    assert told["ResponseMetadata"]["RetryAttempts"] == 0
 
 
 def test_an_unknown_address_of_ours_is_not_found(emulator: EmulatorState) -> None:
