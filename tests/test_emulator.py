@@ -37,6 +37,7 @@ from resource_server.emulator.state import (
     REGION,
     EmulatorState,
     StateError,
+    replace_file,
 )
 from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
 from resource_server.identity.errors import BadCode, BadCredentials, SessionEnded
@@ -599,7 +600,7 @@ def test_no_file_is_no_state(tmp_path: Path) -> None:
 def test_a_draft_left_behind_does_no_harm(emulators: Emulators) -> None:
     """A kill in the middle of writing leaves a draft; the file itself is whole."""
     sub = sign_up(emulators.start())
-    draft = emulators.file.with_suffix(".new")
+    draft = emulators.file.with_name(f"{emulators.file.name}.new")
     emulators.stop()
     draft.write_text('{"pool_id": "us-ea', encoding="utf-8")
     draft.chmod(0o644)
@@ -607,6 +608,15 @@ def test_a_draft_left_behind_does_no_harm(emulators: Emulators) -> None:
     assert after.verify(after.sign_in("grace", PASSWORD)).sub == sub
     assert not draft.exists()
     assert stat.S_IMODE(emulators.file.stat().st_mode) == 0o600
+
+
+def test_a_draft_is_no_file_of_anybody_else(tmp_path: Path) -> None:
+    """Files that differ in their ending alone are written one beside the other."""
+    (tmp_path / "emulator.new").write_text("somebody's", encoding="utf-8")
+    for name in ("emulator.json", "emulator.new.json"):
+        replace_file(tmp_path / name, name)
+    assert (tmp_path / "emulator.new").read_text(encoding="utf-8") == "somebody's"
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_two_new_states_have_nothing_in_common() -> None:

@@ -99,7 +99,7 @@ class EmulatorState:
 def replace_file(file: Path, text: str) -> None:
     """Write a file in one step, so that a kill leaves the old one or the new one whole."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".new")
+    draft = file.with_name(f"{file.name}.new")
     # It holds private keys: for the owner alone, from the first byte on.
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
