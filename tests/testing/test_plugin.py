@@ -502,3 +502,22 @@ def test_an_adapter_of_the_apps_own_is_asked(pytester: pytest.Pytester, run: Run
             assert cognito_pool.downloads == 1
     """)
     run().assert_outcomes(passed=1)
+
+
+def test_an_app_of_the_whole_session_downloads_at_once(pytester: pytest.Pytester, run: Run) -> None:
+    """As docs/testing.md says: a pool with the session's keys is served while it is made."""
+    pytester.makepyfile("""
+        import pytest, requests, resource_server.testing.serving
+        from resource_server.testing import CognitoPool
+
+        @pytest.fixture(scope="session")
+        def keys(cognito_keys):
+            pool = CognitoPool(keys=cognito_keys)
+            with resource_server.testing.serving.intercepted(pool):
+                return requests.get(pool.jwks_uri).json()
+
+        @pytest.mark.parametrize("turn", range(2))
+        def test_the_tests_tokens_are_signed_with_them(keys, cognito_pool, turn):
+            assert keys == cognito_pool.jwks()
+    """)
+    run().assert_outcomes(passed=2)
