@@ -1,17 +1,18 @@
-"""Some addresses of `requests`, answered by one mock whatever others are started later.
+"""What mocks of `requests` do to each other: `responses` and moto patch `HTTPAdapter.send`.
 
-`responses` and moto patch `HTTPAdapter.send`, where the last one to start is asked alone. Which
-adapter to send with is asked before that.
+The last one to start is asked alone, and who stops puts back what it found. Which adapter to send
+with is asked before that.
 """
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
 
 import pytest
 from requests import PreparedRequest, Response, Session
 from requests.adapters import BaseAdapter, HTTPAdapter
 
+T = TypeVar("T")
 Send = Callable[..., Response]
 
 
@@ -32,6 +33,17 @@ def answered_first(addresses: Collection[str], send: Send) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "get_adapter", get_adapter)
         yield
+
+
+@contextmanager
+def leaks_kept(mock: AbstractContextManager[T]) -> Iterator[T]:
+    """Run a mock whose end does not hide, from the guard, what was started after it and goes on."""
+    with mock as started:
+        ours = HTTPAdapter.send
+        yield started
+        left: Any = HTTPAdapter.send
+    if left is not ours:
+        HTTPAdapter.send = left  # type: ignore[method-assign]
 
 
 class _Answered(BaseAdapter):

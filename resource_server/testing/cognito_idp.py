@@ -15,6 +15,7 @@ from resource_server.emulator.building import configure
 from resource_server.emulator.declared import Client, Pool
 from resource_server.identity.cognito import CognitoIdentityProvider
 from resource_server.identity.provider import TokenSet
+from resource_server.testing.adapters import leaks_kept
 from resource_server.testing.options import CognitoOptions
 from resource_server.testing.pool import CognitoPool
 
@@ -127,7 +128,7 @@ def emulated(pool: CognitoPool, options: CognitoOptions) -> Iterator[CognitoIdp]
     gaps.fill()
     secret = None if options.client_secret is None else SecretStr(options.client_secret)
     client = Client(id=pool.client_id, name="test", secret=secret)
-    with mock_aws():
+    with leaks_kept(mock_aws()):
         moto_pool = configure(
             Pool(id=pool.pool_id, mfa="optional", clients=[client]), options.trigger
         )

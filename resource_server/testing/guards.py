@@ -62,6 +62,8 @@ def _responses() -> Callable[[], str | None]:
             return None
         found, now = None, _answers()
         if before is not None and _sender() is not before:
+            if before.__module__ == adapters.__name__:  # else it may be a wider fixture's
+                mocks.stop(allow_assert=False)
             adapters.HTTPAdapter.send = before
             found = (
                 "The test left `requests` patched, so the next one would be answered by its mocks. "
@@ -87,7 +89,7 @@ def _answers() -> list[Any]:
     return [] if mocks is None else list(mocks.registered())
 
 
-def _sender() -> object:
+def _sender() -> Any:
     adapters = sys.modules.get("requests.adapters")
     return None if adapters is None else adapters.HTTPAdapter.send
 

@@ -23,7 +23,7 @@ import requests
 import responses
 from requests.adapters import HTTPAdapter
 
-from resource_server.testing.adapters import answered_first
+from resource_server.testing.adapters import answered_first, leaks_kept
 from resource_server.testing.forgeries import attackers_documents
 from resource_server.testing.pool import CognitoPool, JwksAnswer
 from resource_server.tokens import UserPool
@@ -47,8 +47,8 @@ def intercepted(pool: CognitoPool, *, moto: bool = False) -> Iterator[responses.
     answers = _answers(pool)
     with (
         pool.current(),
-        responses.RequestsMock(
-            assert_all_requests_are_fired=False, real_adapter_send=before
+        leaks_kept(
+            responses.RequestsMock(assert_all_requests_are_fired=False, real_adapter_send=before)
         ) as mock,
         answered_first(answers.keys(), mock.unbound_on_send()),
         _urllib(answers),

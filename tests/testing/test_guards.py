@@ -1,5 +1,7 @@
 """What a test must not leave behind: the guards of the kit, in projects of their own."""
 
+import itertools
+
 import pytest
 
 from tests.testing.conftest import Run
@@ -11,6 +13,7 @@ LEAKS = {
     ),
     "moto": ("moto.mock_aws().start()", "*left moto's mock_aws running*"),
     "patched": ("responses.RequestsMock().start()", "*left `requests` patched*"),
+    "default": ("responses.start()", "*left `requests` patched*"),
     "registered": (
         "responses.get('https://example.com/')",
         "*left answers in the default mock of `responses`*",
@@ -30,8 +33,15 @@ DEFAULT_MOCK = """
 """
 
 
-@pytest.mark.parametrize("kind", LEAKS)
-def test_a_leak_fails_the_test_that_leaks(pytester: pytest.Pytester, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "fixture"),
+    [(kind, "") for kind in LEAKS]
+    # The kit's own mocks end before the guard looks.
+    + list(itertools.product(["patched", "default"], ["cognito_pool", "cognito_idp"])),
+)
+def test_a_leak_fails_the_test_that_leaks(
+    pytester: pytest.Pytester, kind: str, fixture: str
+) -> None:
     """The test passes, its teardown says what was left and what to do; mocks are put right."""
     leak, says = LEAKS[kind]
     pytester.makepyfile(f"""
@@ -39,12 +49,15 @@ def test_a_leak_fails_the_test_that_leaks(pytester: pytest.Pytester, kind: str) 
 
         send = requests.adapters.HTTPAdapter.send
 
-        def test_leaks():
+        def test_leaks({fixture}):
             {leak}
 
         def test_next():
             assert requests.adapters.HTTPAdapter.send is send
             assert not responses.registered()
+            with responses.mock:
+                responses.get("https://example.org/")
+                assert requests.get("https://example.org/").ok
     """)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-o", "cognito_guards=all")
     result.stdout.fnmatch_lines([says])
