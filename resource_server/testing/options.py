@@ -17,8 +17,8 @@ class CognitoOptions:
     - `client_secret`: what the app client's secret is; None for a public client
     - `trigger`: the Pre Token Generation trigger, a Python function `(event, context) -> event`,
       run at sign-in and refresh by `cognito_idp`
-    - `jwks`: "intercepted" answers `requests` and urllib at AWS's own address; "http" serves the
-      keys on loopback, for whatever else downloads them, other processes included
+    - `jwks`: "intercepted" answers `requests`, urllib and httpx at AWS's own address; "http" serves
+      the keys on loopback, for whatever else downloads them, other processes included
     - `unguarded`: guards that are off, by the mark alone (see docs/testing.md)
     """
 

@@ -1,13 +1,14 @@
 """A pool's JWKS, answered to whoever downloads it.
 
-`requests` and urllib are intercepted, each by its own means, since they are what most verifiers
-download with: ours, Authlib's and python-jose's recipes, PyJWT's PyJWKClient. A server on loopback
-serves everything else.
+`requests`, urllib and httpx are intercepted, each by its own means, since they are what most
+verifiers download with: ours, Authlib's and python-jose's recipes, PyJWT's PyJWKClient, FastAPI
+apps. A server on loopback serves everything else.
 """
 
 import contextlib
 import io
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
@@ -52,6 +53,7 @@ def intercepted(pool: CognitoPool, *, moto: bool = False) -> Iterator[responses.
         ) as mock,
         answered_first(answers.keys(), mock.unbound_on_send()),
         _urllib(answers),
+        _httpx(answers),
     ):
         mock.add_passthru(_LOOPBACK)
         if moto:
@@ -111,6 +113,41 @@ def _urllib(answers: Mapping[str, Answer]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HTTPSHandler, "https_open", https_open)
         yield
+
+
+@contextlib.contextmanager
+def _httpx(answers: Mapping[str, Answer]) -> Iterator[None]:
+    """Answer to the clients of httpx, and of what it is called from version 2 on, if in use."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in filter(None, map(sys.modules.get, ("httpx", "httpx2"))):
+            _intercept(module, answers, patch)
+        yield
+
+
+def _intercept(httpx: Any, answers: Mapping[str, Answer], patch: pytest.MonkeyPatch) -> None:
+    before = httpx.HTTPTransport.handle_request
+    before_async = httpx.AsyncHTTPTransport.handle_async_request
+
+    def reply(request: Any) -> Any:
+        answer = answers.get(str(request.url).partition("?")[0])
+        if answer is None:
+            return None
+        given = answer()
+        if given.body is None:
+            raise httpx.ConnectError(_HANG_UP, request=request)
+        headers = {"Content-Type": _JSON}
+        return httpx.Response(given.status, headers=headers, content=given.body, request=request)
+
+    def handle_request(transport: Any, request: Any) -> Any:
+        answer = reply(request)
+        return before(transport, request) if answer is None else answer
+
+    async def handle_async_request(transport: Any, request: Any) -> Any:
+        answer = reply(request)
+        return await before_async(transport, request) if answer is None else answer
+
+    patch.setattr(httpx.HTTPTransport, "handle_request", handle_request)
+    patch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle_async_request)
 
 
 class JwksServer:

@@ -1,10 +1,13 @@
 """The pool of a test: what it mints, and what happens to its keys."""
 
+import asyncio
 import json
 import urllib.request
 from collections.abc import Callable
 from urllib.error import HTTPError, URLError
 
+import httpx
+import httpx2
 import pytest
 import requests
 import responses
@@ -35,13 +38,40 @@ def _by_an_opener(uri: str) -> list[str]:
         return _kids(answer.read())
 
 
+def _by_httpx(uri: str) -> list[str]:
+    return _kids(httpx.get(uri).content)
+
+
+def _by_httpx2(uri: str) -> list[str]:
+    with httpx2.Client() as client:
+        return _kids(client.get(uri).content)
+
+
+def _by_httpx_asynchronously(uri: str) -> list[str]:
+    async def download() -> bytes:
+        async with httpx2.AsyncClient() as client:
+            return (await client.get(uri)).content
+
+    return _kids(asyncio.run(download()))
+
+
 def _verifier(pool: CognitoPool) -> CognitoVerifier:
     return CognitoVerifier(pool.user_pool, client_ids={pool.client_id})
 
 
-@pytest.mark.parametrize("download", [_by_requests, _by_urlopen, _by_an_opener])
+@pytest.mark.parametrize(
+    "download",
+    [
+        _by_requests,
+        _by_urlopen,
+        _by_an_opener,
+        _by_httpx,
+        _by_httpx2,
+        _by_httpx_asynchronously,
+    ],
+)
 def test_keys_are_intercepted_at_aws_own_address(pool: CognitoPool, download: Download) -> None:
-    """Whoever downloads with `requests` or urllib gets the pool's two keys."""
+    """Whoever downloads with `requests`, urllib or httpx gets the pool's two keys."""
     assert pool.jwks_uri.startswith("https://cognito-idp.eu-west-2.amazonaws.com/")
     with intercepted(pool):
         assert download(pool.jwks_uri) == [pool.keys.id.kid, pool.keys.access.kid]
@@ -78,6 +108,19 @@ def test_a_mock_of_ones_own_can_answer_for_a_further_pool(pool: CognitoPool) -> 
     assert (pool.downloads, further.downloads) == (1, 1)
 
 
+def test_httpx_is_told_of_an_outage_and_left_alone_elsewhere(pool: CognitoPool) -> None:
+    """No answer from the pool is httpx's own error; other hosts are the socket guard's."""
+    with intercepted(pool):
+        with pool.outage(), pytest.raises(httpx.ConnectError):
+            _by_httpx(pool.jwks_uri)
+        with pool.outage(), pytest.raises(httpx2.ConnectError):
+            _by_httpx_asynchronously(pool.jwks_uri)
+        with pool.outage(500):
+            assert httpx.get(pool.jwks_uri).status_code == 500
+        with pytest.raises(RuntimeError), pytest.warns(UserWarning, match="socket"):
+            httpx.get("https://192.0.2.1/keys.json")
+
+
 def test_interception_ends(pool: CognitoPool) -> None:
     """Nothing stays patched."""
     before = _patched()
@@ -91,6 +134,8 @@ def _patched() -> tuple[object, ...]:
         requests.adapters.HTTPAdapter.send,
         requests.Session.get_adapter,
         urllib.request.HTTPSHandler.https_open,
+        httpx.HTTPTransport.handle_request,
+        httpx2.AsyncHTTPTransport.handle_async_request,
     )
 
 
