@@ -4,7 +4,10 @@
 The table of all settings is in docs/settings.md; a test holds the two together.
 """
 
+import math
+import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import click
@@ -236,6 +239,41 @@ class EmulatorSwitch(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     cognito_emulator: str = "off"
+
+
+class ServerSettings(BaseSettings):
+    """What gunicorn.conf.py is told; an app knows nothing of it (docs/operations.md)."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    web_concurrency: Annotated[int | None, Field(ge=1, le=1024)] = None
+    gunicorn_threads: Annotated[int, Field(ge=1, le=1024)] = 8
+    gunicorn_graceful_timeout: Annotated[int, Field(ge=1, le=3600)] = 30
+    gunicorn_max_requests: Annotated[int, Field(ge=0)] = 100_000
+    prometheus_multiproc_dir: str | None = None
+    log_format: Literal["json", "text"] = "json"
+
+    @property
+    def workers(self) -> int:
+        """WEB_CONCURRENCY, else one a core and no fewer than two, so that one may go."""
+        return self.web_concurrency or max(2, cores())
+
+
+def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Return how many cores this process may use, one at least.
+
+    A container's share is none of the operating system's numbers of cores: it is in its control
+    group, in microseconds of each period (Linux, cgroup v2, `cpu.max`).
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        share, period = quota.read_text(encoding="ascii").split()
+        limit = math.ceil(int(share) / int(period))
+    except (OSError, ValueError):  # no such group, or "max": no limit
+        limit = allowed or 1
+    return max(1, min(allowed or 1, limit))
 
 
 def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:

@@ -1,5 +1,6 @@
 """Two worker processes under gunicorn, as in production, with Cognito emulated beside them."""
 
+import json
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import requests
 from sqlalchemy import create_engine, text
 
 from resource_server.emulator.state import DEMO_PASSWORD, DEMO_USERNAME, EmulatorState
+from resource_server.settings import ServerSettings, cores
 from resource_server.testing import bearer
 from tests.conftest import both_databases
 
@@ -139,6 +141,57 @@ def test_a_long_token_reaches_the_verifier(tmp_path: Path, environment: dict[str
             refused = ask("GET", "/randoms", headers=bearer("a" * length))
             assert refused.status_code == 401
             assert refused.json()["detail"].startswith("The access token is")
+
+
+def _lines(log: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def test_one_word_starts_the_service(tmp_path: Path, environment: dict[str, str]) -> None:
+    """`gunicorn` alone: workers as told, keys at hand, every line JSON, nothing left behind."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path / "log"
+    told = {"PORT": str(port), "WEB_CONCURRENCY": "2", "GUNICORN_THREADS": "3"}
+    told |= {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn"],
+            env={**environment, **told},
+            cwd=ROOT,
+            stdout=file,
+            stderr=file,
+        )
+        try:
+            ready = f"http://127.0.0.1:{port}/readyz"
+            _until(lambda: requests.get(ready, timeout=10).ok, log)
+            assert len(list(tmp_path.glob("resource-server-metrics-*"))) == 1
+        finally:
+            process.terminate()
+            assert process.wait(timeout=30) == 0
+    messages = [str(line["message"]) for line in _lines(log)]
+    assert sum(message.startswith("Booting worker") for message in messages) == 2
+    assert "Using worker: gthread" in messages
+    assert f"http://0.0.0.0:{port}" in "".join(messages)
+    assert {file.name for file in tmp_path.iterdir()} == {"log", "emulator.json"}
+
+
+def test_workers_follow_the_cores(tmp_path: Path) -> None:
+    """A container's share counts, not the machine's cores; part of a core is one, and two work."""
+    quota = tmp_path / "cpu.max"
+    every = len(os.sched_getaffinity(0))
+    for share, expected in (
+        ("max 100000", every),
+        ("50000 100000", 1),
+        ("100000 100000", 1),
+        ("6400000 100000", every),
+        ("nonsense", every),
+    ):
+        quota.write_text(f"{share}\n", encoding="ascii")
+        assert cores(quota) == expected, share
+    assert cores(tmp_path / "none") == every
+    assert ServerSettings().workers == max(2, cores())
 
 
 def test_gunicorn_never_starts_the_emulator(tmp_path: Path) -> None:
