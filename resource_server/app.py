@@ -13,7 +13,7 @@ from flask_migrate import upgrade
 from sqlalchemy import event
 from werkzeug.exceptions import BadRequest
 
-from resource_server import bodies, health, logs, problems
+from resource_server import bodies, health, logs, problems, telemetry
 from resource_server.auth import ResourceServer
 from resource_server.cli import cognito as cli_cognito
 from resource_server.cli import users as cli_users
@@ -31,6 +31,7 @@ from resource_server.randoms.views import randoms
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.services import Services
 from resource_server.settings import EmulatorSwitch, Settings, load_settings
+from resource_server.telemetry import cognito_calls
 from resource_server.tokens import CognitoVerifier, DenyList, KeyStore, TrustedPool, UserPool
 from resource_server.users.admin import admin
 from resource_server.users.views import users
@@ -54,8 +55,12 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     logs.configure(style=settings.log_format, level=settings.log_level)
     _configure_flask(app, settings)
     _configure_database(app, settings)
-    made = _services(app, settings)
+    metrics = (
+        telemetry.Metrics(settings.prometheus_multiproc_dir) if settings.metrics_enabled else None
+    )
+    made = _services(app, settings, metrics)
     made.attach(app.extensions)
+    telemetry.register(app, made, metrics)
     ResourceServer(app, made.verifier)
     problems.register(app)
     for blueprint in (randoms, users, admin, health.health, pages):
@@ -115,20 +120,28 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def _services(app: APIFlask, settings: Settings) -> Services:
+def _services(app: APIFlask, settings: Settings, metrics: telemetry.Metrics | None) -> Services:
     with app.app_context():
         revocations = DenyListSnapshot(db.engine.begin, poll=settings.revocation_poll_seconds)
     secret = settings.aws_cognito_app_client_secret
     identity = CognitoIdentityProvider(
-        cognito_client(
-            settings.aws_region, endpoint_url=settings.aws_endpoint_url_cognito_identity_provider
+        cognito_calls.watch(
+            cognito_client(
+                settings.aws_region,
+                endpoint_url=settings.aws_endpoint_url_cognito_identity_provider,
+            ),
+            metrics,
         ),
         client_id=settings.aws_cognito_app_client_id,
         client_secret=secret.get_secret_value() if secret else None,
     )
     directory = CognitoUserDirectory(
-        lambda: admin_client(
-            settings.aws_region, endpoint_url=settings.aws_endpoint_url_cognito_identity_provider
+        lambda: cognito_calls.watch(
+            admin_client(
+                settings.aws_region,
+                endpoint_url=settings.aws_endpoint_url_cognito_identity_provider,
+            ),
+            metrics,
         ),
         pool_id=settings.aws_user_pool_id,
     )

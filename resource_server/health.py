@@ -9,6 +9,7 @@ from flask import current_app, make_response
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
+from resource_server.auth import note_refusal
 from resource_server.bodies import Schema, shown
 from resource_server.extensions import db
 from resource_server.refusals import responds
@@ -66,6 +67,7 @@ def readyz() -> ResponseReturnValue:
     if not services().verifier.ready():
         missing.append("keys")
     if missing:
+        note_refusal(f"{missing[0]}_unavailable")
         body = {"status": "not ready", "missing": missing}
         return make_response(body, 503, {"Retry-After": "1"})
     return {"status": "ready"}

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -25,13 +26,35 @@ def configure(*, style: Literal["json", "text"], level: str) -> None:
         # Set on the logger itself: raising the root's verbosity later must not wake them.
         if logging.getLogger(name).level < logging.WARNING:
             logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("werkzeug").addFilter(_is_no_access_line)
     if not has_level_handler(logger):
         handler = logging.StreamHandler()
-        handler.setFormatter(JSONFormatter() if style == "json" else logging.Formatter(_TEXT))
+        handler.setFormatter(JSONFormatter() if style == "json" else TextFormatter(_TEXT))
         logger.addHandler(handler)
 
 
+def _is_no_access_line(record: logging.LogRecord) -> bool:
+    """Pass over the lines of Flask's own server about requests: they hold paths and queries."""
+    return not str(record.msg).endswith('"%s" %s %s')
+
+
 _TEXT = "%(levelname)s %(name)s: %(message)s"
+
+
+def fields_of(record: logging.LogRecord) -> Mapping[str, object]:
+    """Return what a record says beside its message: `extra={"fields": {…}}`."""
+    found: Mapping[str, object] = getattr(record, "fields", {})
+    return found
+
+
+class TextFormatter(logging.Formatter):
+    """One line for people."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Render a record, its fields at the end where the message does not have them."""
+        said = record.message.split()
+        fields = (f"{k}={v}" for k, v in fields_of(record).items() if str(v) not in said)
+        return " ".join((super().formatMessage(record), *fields))
 
 
 class JSONFormatter(logging.Formatter):
@@ -39,7 +62,7 @@ class JSONFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Render a record."""
-        line = {
+        line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
@@ -47,6 +70,7 @@ class JSONFormatter(logging.Formatter):
         }
         if has_request_context():
             line["request_id"] = request_id()
+        line |= fields_of(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)

@@ -5,6 +5,7 @@ text of an exception that somebody else wrote.
 """
 
 import logging
+import re
 from dataclasses import replace
 
 from apiflask import APIFlask, HTTPError
@@ -14,7 +15,7 @@ from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
-from resource_server.auth import challenge
+from resource_server.auth import challenge, note_refusal
 from resource_server.identity import errors as identity
 from resource_server.refusals import (
     CONFLICT,
@@ -29,6 +30,10 @@ from resource_server.refusals import (
 logger = logging.getLogger(__name__)
 
 _UNAUTHORIZED, _SERVER_ERROR = 401, 500
+_REASONS = {
+    error: re.sub(r"(?<!^)(?=[A-Z])", "_", error.__name__).lower() for error in IDENTITY_PROBLEMS
+}
+"""What logs and counters call the directory's errors: bad_credentials, username_taken …"""
 _LOCATIONS = {"json": "body", "form": "body", "query": "query"}
 
 
@@ -106,6 +111,7 @@ def _http_error(error: HTTPException) -> Response:
 
 def _identity_error(error: identity.IdentityError) -> Response:
     problem = IDENTITY_PROBLEMS[type(error)]
+    note_refusal(_REASONS[type(error)])
     if isinstance(error, identity.TooManyRequests):
         problem = replace(problem, retry_after=error.retry_after)
     return answer(problem)
@@ -113,10 +119,12 @@ def _identity_error(error: identity.IdentityError) -> Response:
 
 def _conflict(_error: IntegrityError) -> Response:
     # The account was deleted while something was made for it.
+    note_refusal("conflict")
     return answer(CONFLICT)
 
 
 def _database_error(error: Exception) -> Response:
     # The class alone: the text repeats the statement and its parameters.
     logger.error("the database is unavailable: %s", type(error).__name__)
+    note_refusal("database_unavailable")
     return answer(DATABASE_AWAY)

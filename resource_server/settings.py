@@ -151,6 +151,15 @@ class Settings(BaseSettings):
         "INFO", description="the least level that is logged", examples=["INFO"]
     )
 
+    metrics_enabled: bool = Field(
+        True, description="count, and serve the numbers at /metrics", examples=["false"]
+    )
+    prometheus_multiproc_dir: str | None = Field(
+        None,
+        description="where a server's processes keep their metrics; gunicorn.conf.py sets it",
+        examples=["/run/resource-server/metrics"],
+    )
+
     @field_validator("cognito_allowed_client_ids", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:

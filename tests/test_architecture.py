@@ -16,7 +16,7 @@ LEVELS = [
     ["cli"],
     ["randoms"],
     ["users"],
-    ["health", "openapi", "pages"],
+    ["health", "openapi", "pages", "telemetry"],
     ["services", "problems"],
     ["auth", "refusals", "settings", "revocations", "testing", "provisioning"],
     ["emulator"],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text
 
 from resource_server.emulator.state import DEMO_PASSWORD, DEMO_USERNAME, EmulatorState
@@ -192,6 +194,67 @@ def test_workers_follow_the_cores(tmp_path: Path) -> None:
         assert cores(quota) == expected, share
     assert cores(tmp_path / "none") == every
     assert ServerSettings().workers == max(2, cores())
+
+
+def _sum(text: str, name: str, **labels: str) -> float:
+    """Add up the samples of a name that have these labels."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == f"resource_server_{name}" and labels.items() <= sample.labels.items()
+    )
+
+
+def test_any_worker_tells_the_metrics_of_all(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Counters add up over workers and outlive one that is killed, gauges tell of the living."""
+    configuration = ("--config", str(ROOT / "gunicorn.conf.py"))
+    environment |= {"TMPDIR": str(tmp_path)}
+    with _gunicorn(tmp_path, environment, *configuration) as ask:
+        form = {"username": DEMO_USERNAME, "password": DEMO_PASSWORD}
+        headers = bearer(ask("POST", "/users/login", data=form).json()["access_token"])
+        workers: set[str] = set()
+        asked = 0
+
+        def ask_both() -> bool:
+            nonlocal asked
+            answer = ask("GET", "/randoms", headers=headers)
+            asked += answer.status_code == 200
+            workers.add(answer.headers["X-Worker"])
+            return len(workers) >= 2
+
+        _until(ask_both, tmp_path / "gunicorn.log")
+        count = {"method": "GET", "route": "/randoms", "status": "200"}
+
+        def counted() -> bool:
+            """Whoever answers, all is told; what the token core counts, a second later."""
+            text = ask("GET", "/metrics").text
+            assert _sum(text, "requests_total", **count) == asked
+            assert _sum(text, "cognito_call_duration_seconds_count", error="none") == 1
+            ask("GET", "/healthz")
+            return _sum(text, "token_verifications_total") == asked
+
+        _until(counted, tmp_path / "gunicorn.log")
+        text = ask("GET", "/metrics").text
+        assert _sum(text, "token_verifications_total", result="verified") == 2
+        assert _sum(text, "key_downloads_total", outcome="succeeded") == 2
+        assert 0 <= _sum(text, "key_age_seconds") < 60
+        assert _sum(text, "database_connections_in_use") == 0
+
+        files = {file.name for file in _metrics_files(tmp_path)}
+        os.kill(int(workers.pop()), signal.SIGKILL)
+        survivor = next(iter(workers))
+        _until(
+            lambda: ask("GET", "/healthz").headers["X-Worker"] != survivor,
+            tmp_path / "gunicorn.log",
+        )
+        assert _sum(ask("GET", "/metrics").text, "requests_total", **count) == asked
+        assert {file.name for file in _metrics_files(tmp_path)} == files
+    assert not _metrics_files(tmp_path)
+
+
+def _metrics_files(directory: Path) -> list[Path]:
+    return list(directory.glob("resource-server-metrics-*/*.db"))
 
 
 def test_gunicorn_never_starts_the_emulator(tmp_path: Path) -> None:

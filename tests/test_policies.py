@@ -29,6 +29,7 @@ PUBLIC = {
     "GET /.well-known/oauth-protected-resource",
     "GET /healthz",
     "GET /readyz",
+    "GET /metrics",
     "GET /openapi.json",
     "POST /users/signup",
     "POST /users/verify",
@@ -202,7 +203,8 @@ def test_every_answer_carries_its_headers(app: APIFlask, client: FlaskClient) ->
         assert answer.headers["X-Frame-Options"] == "DENY"
         if address in FOR_BROWSERS:
             continue
-        assert answer.mimetype == "application/json", address
+        expected = "text/plain" if (method, address) == ("GET", "/metrics") else "application/json"
+        assert answer.mimetype == expected, address
         kept = "no-cache" if address == "/openapi.json" else "no-store"
         assert answer.headers["Cache-Control"] == kept
 

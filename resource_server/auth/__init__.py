@@ -6,7 +6,13 @@ database.
 """
 
 from resource_server.auth.extension import METADATA_PATH, ResourceServer, challenge
-from resource_server.auth.principal import current_principal, presented_token, principal_or_none
+from resource_server.auth.principal import (
+    current_principal,
+    note_refusal,
+    presented_token,
+    principal_or_none,
+    refusal_or_none,
+)
 from resource_server.auth.protector import require_scope, token_requirement
 from resource_server.auth.requirement import (
     NOT_AUTHENTICATED,
@@ -24,8 +30,10 @@ __all__ = [
     "TokenRequirement",
     "challenge",
     "current_principal",
+    "note_refusal",
     "presented_token",
     "principal_or_none",
+    "refusal_or_none",
     "require_scope",
     "token_requirement",
 ]

@@ -12,6 +12,7 @@ from werkzeug.local import LocalProxy
 from resource_server.tokens import AccessToken
 
 _PRINCIPAL = "resource_server.principal"
+_REFUSAL = "resource_server.refusal"
 _TOKEN = "resource_server.presented_token"  # noqa: S105 - a key, no token
 
 
@@ -25,6 +26,17 @@ def forget() -> None:
     """Begin a check with nobody."""
     request.environ.pop(_PRINCIPAL, None)
     request.environ.pop(_TOKEN, None)
+
+
+def note_refusal(reason: str) -> None:
+    """Note why the current request is refused, for logs and counters: a word of a closed set."""
+    request.environ[_REFUSAL] = reason
+
+
+def refusal_or_none() -> str | None:
+    """Return why the current request is refused, if somebody noted it."""
+    reason = request.environ.get(_REFUSAL)
+    return reason if isinstance(reason, str) else None
 
 
 def presented_token() -> str:

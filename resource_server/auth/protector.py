@@ -52,16 +52,20 @@ class CognitoResourceProtector(ResourceProtector):  # type: ignore[misc]  # Auth
             scopes = [" ".join(requirement.scopes)] if requirement.scopes else None
             verified = self.validate_request(scopes, request, requirement=requirement)
         except (MissingAuthorizationError, UnsupportedTokenTypeError):
+            principal.note_refusal("no_token")
             _refuse(401, NOT_AUTHENTICATED)
         except InvalidTokenError as error:
             _refuse(401, error.description, error="invalid_token")
-        except InsufficientScopeError:
+        except InsufficientScopeError as error:
+            principal.note_refusal(error.error)
             scope = {"scope": requirement.scope} if requirement.scope else {}
             _refuse(403, NOT_ENOUGH, error="insufficient_scope", **scope)
         except SignedInTooLongAgo as error:
+            principal.note_refusal(error.error)
             max_age = str(requirement.max_age)
             _refuse(401, SIGN_IN_TOO_OLD, error=error.error, max_age=max_age)
         except VerificationUnavailable as error:
+            principal.note_refusal(error.reason)
             _stop(503, error.description, {"Retry-After": str(error.retry_after)})
         principal.remember(verified, token)
 

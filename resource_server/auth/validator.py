@@ -7,6 +7,7 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6750 import BearerTokenValidator, InsufficientScopeError, InvalidTokenError
 
 from resource_server.auth.extension import guard
+from resource_server.auth.principal import note_refusal
 from resource_server.auth.requirement import TokenRequirement
 from resource_server.tokens import AccessToken, InvalidToken
 
@@ -32,6 +33,7 @@ class CognitoTokenValidator(BearerTokenValidator):  # type: ignore[misc]  # Auth
         try:
             return guard().verifier.verify(token_string)
         except InvalidToken as error:
+            note_refusal(error.reason)
             raise InvalidTokenError(error.description) from error
 
     def validate_token(

@@ -49,6 +49,8 @@ class DenyListSnapshot:
         self._swept_at = -math.inf
         self._last_id = 0
         self._denied: dict[tuple[str, str], tuple[int, int]] = {}
+        self.checked_age: float | None = None
+        """Seconds; how old the view was when a token was last held against it, for operators."""
         self._flight = SingleFlight(
             self._read,
             name="reading the deny list",
@@ -68,8 +70,10 @@ class DenyListSnapshot:
             self._flight.wait()
             if self._read_at == -math.inf:
                 raise DenyListUnavailable(self._flight.retry_after)
+            age = self._clock() - self._read_at
         elif age >= self._poll / 2:
             self._flight.start()
+        self.checked_age = age
         return bool(self._denied) and self._is_denied(token)
 
     def revoke_user(self, sub: str) -> None:

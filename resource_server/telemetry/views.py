@@ -1,0 +1,29 @@
+"""The metrics over HTTP."""
+
+from typing import TYPE_CHECKING
+
+from apiflask import APIBlueprint
+from flask import Response, current_app
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from resource_server.refusals import responds
+
+if TYPE_CHECKING:
+    from resource_server.telemetry.metrics import Metrics
+    from resource_server.telemetry.mirror import Mirror
+
+NAME = "resource_server_metrics"
+metrics_views = APIBlueprint(
+    "metrics", __name__, tag={"name": "metrics", "description": "For Prometheus."}
+)
+
+
+@metrics_views.get("/metrics")
+@responds(200, description="The metrics in Prometheus's text format", also="text/plain")
+def metrics() -> Response:
+    """Tell what this service counted, in all of its processes on this machine."""
+    found: Metrics
+    mirror: Mirror
+    found, mirror = current_app.extensions[NAME]
+    mirror.carry(now=True)
+    return Response(found.exposition(), content_type=CONTENT_TYPE_LATEST)
