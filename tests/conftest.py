@@ -28,7 +28,7 @@ from resource_server import create_app
 from resource_server.emulator import gaps
 from resource_server.emulator.keys import PoolKeys
 from resource_server.emulator.server import EmulatorServer
-from resource_server.emulator.state import EmulatorState
+from resource_server.emulator.state import DEMO_PASSWORD, EmulatorState
 from resource_server.extensions import db
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.settings import Settings
@@ -36,6 +36,7 @@ from resource_server.testing import CognitoIdp, CognitoOptions, KitUser
 from resource_server.triggers import pre_token_generation
 from tests.documented import DocumentedClient
 from tests.postgres import DisposablePostgres
+from tests.redaction import SecretWatch
 
 # For `make fuzz`.
 hypothesis_settings.register_profile("fuzz", max_examples=400, deadline=None)
@@ -56,6 +57,24 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no setting of this machine reach a test."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def secret_watch() -> Iterator[SecretWatch]:
+    """Sees every record of the session."""
+    watch = SecretWatch((PASSWORD, CLIENT_SECRET, DEMO_PASSWORD))
+    watch.start()
+    yield watch
+    watch.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_is_logged(secret_watch: SecretWatch) -> Iterator[None]:
+    """Fail a test in which a secret came into a log."""
+    secret_watch.reset()
+    yield
+    found = secret_watch.leaks()
+    assert not found, "a secret was logged:\n" + "\n".join(found)
 
 
 @pytest.fixture(scope="session", autouse=True)
