@@ -73,6 +73,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     app.cli.add_command(cli_cognito.cognito)
     app.before_request(_refuse_no_host)
     app.after_request(_finish)
+    telemetry.trace(app, settings.otel_exporter_otlp_endpoint)
     if emulator is not None and emulator.started:
         _migrate_development_database(app, settings)
         emulator.welcome(app)

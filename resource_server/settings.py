@@ -154,6 +154,12 @@ class Settings(BaseSettings):
     metrics_enabled: bool = Field(
         True, description="count, and serve the numbers at /metrics", examples=["false"]
     )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None,
+        description="a collector's address for traces, with the extra `opentelemetry`",
+        examples=["http://127.0.0.1:4318"],
+        pattern=r"^https?://",
+    )
     prometheus_multiproc_dir: str | None = Field(
         None,
         description="where a server's processes keep their metrics; gunicorn.conf.py sets it",

@@ -31,6 +31,8 @@ ONLY_IN = {
     "botocore": {"identity/cognito.py", "identity/cognito_directory.py", "provisioning"},
     "joserfc": {"emulator", "testing"},
     "moto": {"emulator", "testing"},
+    "opentelemetry": {"telemetry/tracing.py", "telemetry/statements.py"},
+    "prometheus_client": {"telemetry"},
 }
 NO_FLASK = [
     "tokens",

@@ -3,6 +3,9 @@
 `register` gives them to an app. Nothing here changes an answer.
 """
 
+import importlib
+import logging
+
 from apiflask import APIFlask
 
 from resource_server.extensions import db
@@ -12,7 +15,9 @@ from resource_server.telemetry.metrics import Metrics
 from resource_server.telemetry.mirror import Mirror
 from resource_server.telemetry.views import NAME, metrics_views
 
-__all__ = ["Metrics", "register"]
+__all__ = ["Metrics", "register", "trace"]
+
+logger = logging.getLogger(__name__)
 
 
 def register(app: APIFlask, services: Services, metrics: Metrics | None) -> None:
@@ -30,3 +35,19 @@ def register(app: APIFlask, services: Services, metrics: Metrics | None) -> None
             connections.watch(engine, metrics)
     app.extensions[NAME] = (metrics, mirror)
     app.register_blueprint(metrics_views)
+
+
+def trace(app: APIFlask, endpoint: str | None) -> None:
+    """Send an app's traces to a collector; without an address or the extra, do nothing."""
+    if endpoint is None:
+        return
+    try:
+        tracing = importlib.import_module("resource_server.telemetry.tracing")
+    except ImportError:
+        logger.warning(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but no traces are sent: "
+            "pip install 'resource-server[opentelemetry]'"
+        )
+        return
+    with app.app_context():
+        tracing.start(app, list(db.engines.values()), endpoint)
