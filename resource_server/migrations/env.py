@@ -1,9 +1,20 @@
 """Run by Alembic for every `flask db` command, in the context of the current app."""
 
+import time
+
 from alembic import context
 from flask import current_app
+from sqlalchemy import Connection, text
 
 from resource_server.extensions import db
+
+_LOCK = 7_263_150_941  # any number that no other program locks in the same database
+_LOCK_SECONDS = 120
+_TRY_AGAIN_SECONDS = 0.2
+
+
+class MigrationsLocked(RuntimeError):
+    """Somebody else migrates this database, and does not come to an end."""
 
 
 def run_migrations() -> None:
@@ -19,9 +30,33 @@ def run_migrations() -> None:
             context.run_migrations()
         return
     with db.engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            _be_alone(connection)
         context.configure(connection=connection, **arguments)
         with context.begin_transaction():
             context.run_migrations()
+
+
+def _be_alone(connection: Connection) -> None:
+    """Wait until no other machine migrates; whoever comes second finds nothing left to do.
+
+    The lock is the connection's, which is detached from the pool: closing it, or dying, gives it
+    back. It is asked for again and again instead of being waited for, since an open transaction,
+    as a waiting statement is, would keep CREATE INDEX CONCURRENTLY from ever coming to an end.
+    """
+    connection.detach()
+    connection.execute(text("SET statement_timeout = 0"))  # an index takes as long as it takes
+    patience = float(context.get_x_argument(as_dictionary=True).get("lock_seconds", _LOCK_SECONDS))
+    deadline = time.monotonic() + patience
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}):
+        connection.commit()
+        if time.monotonic() > deadline:
+            raise MigrationsLocked(
+                f"another `flask db` is at work, and {patience:g} s were not enough: run this "
+                "again later, with `-x lock_seconds=…` to wait longer"
+            )
+        time.sleep(_TRY_AGAIN_SECONDS)
+    connection.commit()
 
 
 run_migrations()
