@@ -1,7 +1,6 @@
 """The app factory: the only place that knows everyone."""
 
 import logging
-import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -10,15 +9,14 @@ from typing import Any
 from apiflask import APIFlask
 from flask import Response, request
 from flask_migrate import upgrade
-from sqlalchemy import event
 from werkzeug.exceptions import BadRequest
 
-from resource_server import bodies, health, logs, problems, telemetry
+from resource_server import bodies, database, health, logs, problems, telemetry
 from resource_server.auth import ResourceServer
 from resource_server.cli import cognito as cli_cognito
 from resource_server.cli import users as cli_users
 from resource_server.emulator import embedded
-from resource_server.extensions import db, migrate
+from resource_server.extensions import db
 from resource_server.identity.cognito import (
     CognitoIdentityProvider,
     admin_client,
@@ -38,9 +36,6 @@ from resource_server.users.views import users
 
 logger = logging.getLogger(__name__)
 
-MIGRATIONS = Path(__file__).with_name("migrations")
-_SQLITE = "sqlite:///resource_server.sqlite"  # relative to the instance folder
-
 
 def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     """Make an app of its own; two of them live side by side in one process.
@@ -49,12 +44,12 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
 
     Raises SettingsError, naming everything that is missing or wrong.
     """
-    app = APIFlask("resource_server", enable_openapi=False, json_errors=False)
+    app = database.RetryingFlask("resource_server", enable_openapi=False, json_errors=False)
     emulator = _emulator(app, config)
     settings = load_settings({**(emulator.settings if emulator else {}), **(config or {})})
     logs.configure(style=settings.log_format, level=settings.log_level)
     _configure_flask(app, settings)
-    _configure_database(app, settings)
+    database.configure(app, settings)
     metrics = (
         telemetry.Metrics(settings.prometheus_multiproc_dir) if settings.metrics_enabled else None
     )
@@ -103,22 +98,6 @@ def _configure_flask(app: APIFlask, settings: Settings) -> None:
     app.url_map.redirect_defaults = False
     if settings.cognito_emulator == "off" and settings.sqlalchemy_url is None:
         logger.warning("no DATABASE_URL or RDS_*: using SQLite in %s", app.instance_path)
-
-
-def _configure_database(app: APIFlask, settings: Settings) -> None:
-    app.config["SQLALCHEMY_DATABASE_URI"] = settings.sqlalchemy_url or _SQLITE
-    db.init_app(app)
-    migrate.init_app(app, db, directory=str(MIGRATIONS), render_as_batch=True)
-    with app.app_context():
-        if db.engine.dialect.name == "sqlite":
-            event.listen(db.engine, "connect", _prepare_sqlite)
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    """Make SQLite keep foreign keys, and let readers and a writer work at once."""
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def _services(app: APIFlask, settings: Settings, metrics: telemetry.Metrics | None) -> Services:

@@ -25,5 +25,7 @@ class Model(DeclarativeBase):
     )
 
 
-db = SQLAlchemy(metadata=Model.metadata)
+# What was written is not read again after the commit: a connection that is lost then would turn a
+# write that is done into an error, and each creation would cost one more round trip.
+db = SQLAlchemy(metadata=Model.metadata, session_options={"expire_on_commit": False})
 migrate = Migrate()

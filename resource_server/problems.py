@@ -11,7 +11,7 @@ from dataclasses import replace
 from apiflask import APIFlask, HTTPError
 from flask import Response, current_app, jsonify, request
 from pydantic import ValidationError
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
@@ -34,6 +34,7 @@ _REASONS = {
     error: re.sub(r"(?<!^)(?=[A-Z])", "_", error.__name__).lower() for error in IDENTITY_PROBLEMS
 }
 """What logs and counters call the directory's errors: bad_credentials, username_taken …"""
+_READ_ONLY = "25006"  # SQLSTATE read_only_sql_transaction
 _LOCATIONS = {"json": "body", "form": "body", "query": "query"}
 
 
@@ -45,6 +46,7 @@ def register(app: APIFlask) -> None:
     app.register_error_handler(IntegrityError, _conflict)
     for error in (OperationalError, InterfaceError, PoolTimeoutError):
         app.register_error_handler(error, _database_error)
+    app.register_error_handler(DBAPIError, _other_database_error)
 
 
 def answer(problem: Problem) -> Response:
@@ -128,3 +130,10 @@ def _database_error(error: Exception) -> Response:
     logger.error("the database is unavailable: %s", type(error).__name__)
     note_refusal("database_unavailable")
     return answer(DATABASE_AWAY)
+
+
+def _other_database_error(error: DBAPIError) -> Response:
+    """Answer 503 if the connection was lost, or leads to a standby that takes no writes."""
+    if error.connection_invalidated or getattr(error.orig, "pgcode", None) == _READ_ONLY:
+        return _database_error(error)
+    raise error

@@ -68,6 +68,28 @@ class Settings(BaseSettings):
         examples=["postgresql://app:password@db.example.com/randoms"],
     )
 
+    db_pool_size: int = Field(
+        5, description="connections that a process keeps open", examples=[5], ge=1, le=1000
+    )
+    db_max_overflow: int = Field(
+        5, description="further connections while there is a rush", examples=[5], ge=0, le=1000
+    )
+    db_pool_timeout_seconds: float = Field(
+        2, description="how long a request waits for a free connection", examples=[2], gt=0, le=60
+    )
+    db_pool_recycle_seconds: int = Field(
+        1800, description="age at which a connection is replaced", examples=[1800], ge=1
+    )
+    db_connect_timeout_seconds: int = Field(
+        2, description="time for making a connection", examples=[2], ge=2, le=60
+    )
+    db_statement_timeout_seconds: float = Field(
+        5, description="time for one statement", examples=[5], ge=0.1, le=3600
+    )
+    db_lock_timeout_seconds: float = Field(
+        2, description="how long a statement waits for a lock", examples=[2], ge=0.1, le=3600
+    )
+
     cognito_allowed_client_ids: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="further app clients whose tokens are accepted, comma separated",

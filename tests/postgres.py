@@ -60,6 +60,7 @@ class DisposablePostgres:
         self._bindir = bindir
         self._directory: Path | None = None
         self._lock = -1
+        self._command: list[str | Path] = []
         self._server: subprocess.Popen[bytes] | None = None
 
     @property
@@ -99,6 +100,19 @@ class DisposablePostgres:
             self._lock = -1
         atexit.unregister(self.stop)
 
+    def go_away(self) -> None:
+        """Stop the server and keep its data: nobody can connect until `come_back`."""
+        if self._server is None:
+            raise RuntimeError("The server is not running")
+        _end(self._server, signal.SIGINT)
+        self._server = None
+
+    def come_back(self) -> None:
+        """Start the server again on its data, and wait until it answers."""
+        if self._directory is None or self._server is not None:
+            raise RuntimeError("The server is not away")
+        self._serve(self._directory)
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -124,7 +138,11 @@ class DisposablePostgres:
             _end(initdb, signal.SIGTERM)
         settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
         settings.append(f"--unix_socket_directories={data}")
-        self._server = _spawn(directory, bindir / "postgres", "-D", str(data), *settings)
+        self._command = [bindir / "postgres", "-D", str(data), *settings]
+        self._serve(directory)
+
+    def _serve(self, directory: Path) -> None:
+        self._server = _spawn(directory, *self._command)
         _wait_until_ready(self._server, directory)
 
 

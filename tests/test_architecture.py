@@ -17,7 +17,7 @@ LEVELS = [
     ["randoms"],
     ["users"],
     ["health", "openapi", "pages", "telemetry"],
-    ["services", "problems"],
+    ["services", "problems", "database"],
     ["auth", "refusals", "settings", "revocations", "testing", "provisioning"],
     ["emulator"],
     ["identity", "tokens", "extensions", "logs", "bodies", "triggers"],

@@ -405,6 +405,13 @@ def test_an_emulator_may_be_elsewhere() -> None:
 
 BOUNDS = [
     ("RDS_PORT", ["1", "65535"], ["0", "65536", "-1", "5432.5"]),
+    ("DB_POOL_SIZE", ["1", "1000"], ["0", "1001", "1.5"]),
+    ("DB_MAX_OVERFLOW", ["0", "1000"], ["-1", "1001", "1.5"]),
+    ("DB_POOL_TIMEOUT_SECONDS", ["0.1", "60"], ["0", "61", "nan"]),
+    ("DB_POOL_RECYCLE_SECONDS", ["1", "86400"], ["0", "-1", "1.5"]),
+    ("DB_CONNECT_TIMEOUT_SECONDS", ["2", "60"], ["1", "61", "2.5"]),
+    ("DB_STATEMENT_TIMEOUT_SECONDS", ["0.1", "3600"], ["0", "3601", "nan"]),
+    ("DB_LOCK_TIMEOUT_SECONDS", ["0.1", "3600"], ["0", "3601", "nan"]),
     ("JWT_LEEWAY_SECONDS", ["0", "0.5", "300"], ["-1", "300.5", "nan", "inf"]),
     ("JWKS_REFRESH_SECONDS", ["1", "86400"], ["0", "-3600", "nan"]),
     ("JWKS_MAX_AGE_SECONDS", ["3600"], ["0", "3599", "nan"]),

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from resource_server.app import _prepare_sqlite
+from resource_server.database import prepare_sqlite
 from resource_server.identity.directory import DirectoryUser
 from resource_server.identity.errors import IdentityUnavailable, TooManyRequests
 from resource_server.randoms.models import RandomNumber
@@ -72,7 +72,7 @@ def world(database_url: str) -> Iterator[World]:
     """An empty world; what is written into it is real, and deleted after the test."""
     engine = create_engine(database_url)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", prepare_sqlite)
     with Session(engine) as session:
         yield World(engine, session, DenyListSnapshot(engine.begin), InMemoryDirectory())
         session.rollback()
