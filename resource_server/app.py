@@ -11,7 +11,7 @@ from flask import Response, request
 from flask_migrate import upgrade
 from werkzeug.exceptions import BadRequest
 
-from resource_server import bodies, database, health, logs, problems, telemetry
+from resource_server import bodies, database, edge, health, logs, problems, telemetry
 from resource_server.auth import ResourceServer
 from resource_server.cli import cognito as cli_cognito
 from resource_server.cli import users as cli_users
@@ -26,6 +26,7 @@ from resource_server.identity.cognito_directory import CognitoUserDirectory
 from resource_server.openapi import document, openapi
 from resource_server.pages.views import docs, pages
 from resource_server.randoms.views import randoms
+from resource_server.rate_limits import Asking, RateLimits, Rule
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.services import Services
 from resource_server.settings import EmulatorSwitch, Settings, load_settings
@@ -50,6 +51,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     logs.configure(style=settings.log_format, level=settings.log_level)
     _configure_flask(app, settings)
     database.configure(app, settings)
+    edge.configure(app, settings)
     metrics = (
         telemetry.Metrics(settings.prometheus_multiproc_dir) if settings.metrics_enabled else None
     )
@@ -131,7 +133,22 @@ def _services(app: APIFlask, settings: Settings, metrics: telemetry.Metrics | No
         revocations=revocations,
         identity=identity,
         directory=directory,
+        rate_limits=_rate_limits(settings),
     )
+
+
+def _rate_limits(settings: Settings) -> RateLimits:
+    rules = {
+        Asking.SIGN_IN: Rule(
+            settings.ratelimit_sign_in_per_address, settings.ratelimit_sign_in_per_name
+        ),
+        Asking.MESSAGE: Rule(
+            settings.ratelimit_messages_per_address, settings.ratelimit_messages_per_name
+        ),
+        Asking.REFRESH: Rule(settings.ratelimit_refresh_per_address),
+    }
+    storage = settings.ratelimit_storage_uri.get_secret_value()
+    return RateLimits(storage, rules, realm=settings.aws_user_pool_id)
 
 
 def _verifier(settings: Settings, deny_list: DenyList) -> CognitoVerifier:
@@ -174,6 +191,7 @@ def _finish(response: Response) -> Response:
     headers["X-Request-ID"] = logs.request_id()
     headers.setdefault("Cache-Control", "no-store")
     headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     headers.setdefault("Referrer-Policy", "no-referrer")
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("X-Frame-Options", "DENY")

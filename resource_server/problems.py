@@ -17,11 +17,13 @@ from werkzeug.exceptions import HTTPException
 
 from resource_server.auth import challenge, note_refusal
 from resource_server.identity import errors as identity
+from resource_server.rate_limits import RateLimited
 from resource_server.refusals import (
     CONFLICT,
     DATABASE_AWAY,
     IDENTITY_PROBLEMS,
     INTERNAL_ERROR,
+    TOO_MANY,
     Problem,
     error_body,
     is_token_endpoint,
@@ -43,6 +45,7 @@ def register(app: APIFlask) -> None:
     app.error_processor(_invalid_input)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(identity.IdentityError, _identity_error)
+    app.register_error_handler(RateLimited, _rate_limited)
     app.register_error_handler(IntegrityError, _conflict)
     for error in (OperationalError, InterfaceError, PoolTimeoutError):
         app.register_error_handler(error, _database_error)
@@ -117,6 +120,10 @@ def _identity_error(error: identity.IdentityError) -> Response:
     if isinstance(error, identity.TooManyRequests):
         problem = replace(problem, retry_after=error.retry_after)
     return answer(problem)
+
+
+def _rate_limited(error: RateLimited) -> Response:
+    return answer(replace(TOO_MANY, retry_after=error.retry_after))
 
 
 def _conflict(_error: IntegrityError) -> Response:

@@ -34,7 +34,7 @@ class Problem:
         return [{"loc": ["body"], "msg": self.sentence, "type": "value_error"}]
 
 
-_TOO_MANY = Problem(429, "Too many requests", "temporarily_unavailable", retry_after=5)
+TOO_MANY = Problem(429, "Too many requests", "temporarily_unavailable", retry_after=5)
 IDENTITY_PROBLEMS: dict[type[identity.IdentityError], Problem] = {
     identity.BadCredentials: Problem(401, "Incorrect username or password", "invalid_grant"),
     identity.NotConfirmed: Problem(403, "The account is not confirmed yet", "invalid_grant"),
@@ -57,7 +57,7 @@ IDENTITY_PROBLEMS: dict[type[identity.IdentityError], Problem] = {
     identity.DirectoryForbidden: Problem(
         503, "This service may not do that in the user directory", "temporarily_unavailable", 60
     ),
-    identity.TooManyRequests: _TOO_MANY,  # its Retry-After is the error's own
+    identity.TooManyRequests: TOO_MANY,  # its Retry-After is the error's own
     identity.IdentityUnavailable: Problem(
         503, "The user directory is unavailable", "temporarily_unavailable", 10
     ),

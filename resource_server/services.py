@@ -6,6 +6,7 @@ from flask import current_app
 
 from resource_server.identity.directory import UserDirectory
 from resource_server.identity.provider import IdentityProvider
+from resource_server.rate_limits import RateLimits
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.settings import Settings
 from resource_server.tokens import CognitoVerifier
@@ -22,6 +23,7 @@ class Services:
     revocations: DenyListSnapshot
     identity: IdentityProvider
     directory: UserDirectory
+    rate_limits: RateLimits
 
     def attach(self, extensions: dict[str, object]) -> None:
         """Hand these services to an app (`app.extensions`)."""

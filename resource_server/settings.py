@@ -6,21 +6,35 @@ The table of all settings is in docs/settings.md; a test holds the two together.
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import click
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from resource_server.rate_limits import IN_MEMORY, is_rate
 from resource_server.tokens import UserPool
 from resource_server.tokens.keys import require_https
 
 _POSTGRES = "postgresql+psycopg2"
+_RATE_LIMIT_STORAGE = re.compile(r"memory://|rediss?://[^/\s]+(/\S*)?")
+# Exact: a wildcard would let any page call, and flask-cors reads it as a pattern.
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
+
+
+def _require_rate(text: str) -> str:
+    if not is_rate(text):
+        raise ValueError("say how often: a number, a slash, second, minute, hour or day")
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_require_rate)]
 
 
 class SettingsError(click.ClickException, ValueError):
@@ -166,6 +180,46 @@ class Settings(BaseSettings):
         pattern=r"^[\w+]{1,128}$",
     )
 
+    ratelimit_storage_uri: SecretStr = Field(
+        SecretStr(IN_MEMORY),
+        description="where rate limits are counted: memory:// or redis://…",
+        examples=["redis://redis.example.com:6379/0"],
+    )
+    ratelimit_sign_in_per_address: Rate = Field(
+        "60/minute;600/hour",
+        description="passwords and codes that an address may try",
+        examples=["60/minute;600/hour"],
+    )
+    ratelimit_sign_in_per_name: Rate = Field(
+        "10/minute;60/hour",
+        description="passwords and codes that may be tried for a user name",
+        examples=["10/minute;60/hour"],
+    )
+    ratelimit_messages_per_address: Rate = Field(
+        "10/minute;60/hour",
+        description="messages that an address may have sent",
+        examples=["10/minute;60/hour"],
+    )
+    ratelimit_messages_per_name: Rate = Field(
+        "3/minute;10/hour",
+        description="messages that a user name may be sent",
+        examples=["3/minute;10/hour"],
+    )
+    ratelimit_refresh_per_address: Rate = Field(
+        "300/minute",
+        description="refresh tokens that an address may trade in",
+        examples=["300/minute"],
+    )
+
+    trusted_proxy_hops: int = Field(
+        0, description="proxies in front, whose X-Forwarded-For counts", examples=[1], ge=0, le=10
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="origins whose scripts may call this service, comma separated",
+        examples=["https://app.example.com,http://localhost:3000"],
+    )
+
     log_format: Literal["json", "text"] = Field(
         "json", description="one JSON object a line, or text", examples=["json"]
     )
@@ -188,7 +242,7 @@ class Settings(BaseSettings):
         examples=["/run/resource-server/metrics"],
     )
 
-    @field_validator("cognito_allowed_client_ids", mode="before")
+    @field_validator("cognito_allowed_client_ids", "cors_origins", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -209,6 +263,21 @@ class Settings(BaseSettings):
             UserPool.parse(pool_id.strip())
             pools.append((pool_id.strip(), client_ids))
         return tuple(pools)
+
+    @field_validator("ratelimit_storage_uri")
+    @classmethod
+    def _is_rate_limit_storage(cls, value: SecretStr) -> SecretStr:
+        if not _RATE_LIMIT_STORAGE.fullmatch(value.get_secret_value()):
+            raise ValueError("only memory://, redis://… and rediss://… are supported")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError("an origin is a scheme, a host and a port, with nothing after it")
+        return value
 
     @field_validator("cognito_jwks_uri", "cognito_domain")
     @classmethod

@@ -17,10 +17,10 @@ LEVELS = [
     ["randoms"],
     ["users"],
     ["health", "openapi", "pages", "telemetry"],
-    ["services", "problems", "database"],
+    ["services", "problems", "database", "edge"],
     ["auth", "refusals", "settings", "revocations", "testing", "provisioning"],
     ["emulator"],
-    ["identity", "tokens", "extensions", "logs", "bodies", "triggers"],
+    ["identity", "tokens", "extensions", "logs", "bodies", "triggers", "rate_limits"],
 ]
 HEIGHT = {room: -height for height, rooms in enumerate(LEVELS) for room in rooms}
 
@@ -29,10 +29,13 @@ ONLY_IN = {
     "authlib": {"auth"},
     "boto3": {"identity/cognito.py", "provisioning", "testing"},
     "botocore": {"identity/cognito.py", "identity/cognito_directory.py", "provisioning"},
+    "flask_cors": {"edge.py"},
     "joserfc": {"emulator", "testing"},
+    "limits": {"rate_limits.py"},
     "moto": {"emulator", "testing"},
     "opentelemetry": {"telemetry/tracing.py", "telemetry/statements.py"},
     "prometheus_client": {"telemetry"},
+    "redis": {"rate_limits.py"},
 }
 NO_FLASK = [
     "tokens",

@@ -92,6 +92,15 @@ WRONG = [
     ("COGNITO_EMULATOR", "on"),
     ("JWT_LEEWAY_SECONDS", "ten"),
     ("TOKEN_CACHE_SIZE", "1.5"),
+    ("RATELIMIT_STORAGE_URI", "memcached://127.0.0.1"),
+    ("RATELIMIT_STORAGE_URI", "redis://"),
+    ("RATELIMIT_SIGN_IN_PER_NAME", "often"),
+    ("RATELIMIT_SIGN_IN_PER_NAME", "10/fortnight"),
+    ("RATELIMIT_REFRESH_PER_ADDRESS", "0/minute"),
+    ("CORS_ORIGINS", "*"),
+    ("CORS_ORIGINS", "https://*.example.com"),
+    ("CORS_ORIGINS", "https://app.example.com/"),
+    ("CORS_ORIGINS", "https://a.example.com,null"),
     ("LOG_FORMAT", "yaml"),
     ("LOG_LEVEL", "VERBOSE"),
 ]
@@ -204,6 +213,7 @@ def test_no_fault_shows_a_secret() -> None:
         "AWS_COGNITO_APP_CLIENT_SECRET": SECRET,
         "RDS_PASSWORD": SECRET,
         "DATABASE_URL": f"postgresql://app:{SECRET}@db.example.com/randoms",
+        "RATELIMIT_STORAGE_URI": f"redis://:{SECRET}@redis.example.com",
     }
     for config in (secrets, POOL | secrets | {"AWS_REGION": "eu-west-1"}, dict(WRONG) | secrets):
         with pytest.raises(SettingsError) as caught:
@@ -212,7 +222,10 @@ def test_no_fault_shows_a_secret() -> None:
         assert SECRET not in repr(caught.value)
 
 
-@pytest.mark.parametrize("name", ["AWS_COGNITO_APP_CLIENT_SECRET", "RDS_PASSWORD", "DATABASE_URL"])
+@pytest.mark.parametrize(
+    "name",
+    ["AWS_COGNITO_APP_CLIENT_SECRET", "RDS_PASSWORD", "DATABASE_URL", "RATELIMIT_STORAGE_URI"],
+)
 def test_a_secret_of_the_wrong_type_is_not_shown(name: str) -> None:
     """A mapping can hold anything."""
     assert SECRET not in fault_of(POOL | {name: [SECRET]})
@@ -417,6 +430,7 @@ BOUNDS = [
     ("JWKS_MAX_AGE_SECONDS", ["3600"], ["0", "3599", "nan"]),
     ("JWKS_COOLDOWN_SECONDS", ["1"], ["0", "0.5", "nan"]),
     ("JWKS_TIMEOUT_SECONDS", ["0.1", "60"], ["0", "-3", "61", "nan"]),
+    ("TRUSTED_PROXY_HOPS", ["0", "10"], ["-1", "11", "1.5"]),
     ("TOKEN_CACHE_SIZE", ["0", "1"], ["-1", "1.5", "many"]),
     ("REVOCATION_POLL_SECONDS", ["0.1", "60"], ["0", "61", "nan"]),
 ]

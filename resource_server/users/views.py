@@ -5,7 +5,7 @@ from contextlib import suppress
 from urllib.parse import quote
 
 from apiflask import APIBlueprint
-from flask import Response, current_app, make_response
+from flask import Response, current_app, make_response, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,6 +16,7 @@ from resource_server.identity import errors as identity
 from resource_server.identity.errors import AccountGone, IdentityError, SessionEnded
 from resource_server.identity.provider import Challenge, TokenSet
 from resource_server.problems import answer
+from resource_server.rate_limits import Asking
 from resource_server.refusals import ACCOUNT_DISABLED, refuses, responds, token_endpoint
 from resource_server.services import services
 from resource_server.tokens import TokenError
@@ -61,6 +62,7 @@ users = APIBlueprint(
 @users.output(SignUpOut, 201)
 def sign_up(new: SignUpIn) -> ResponseReturnValue:
     """Make an account; its confirmation code goes to the e-mail address."""
+    _count(Asking.MESSAGE, new.username)
     made = services().identity.sign_up(
         new.username, email=new.email, password=new.password.get_secret_value()
     )
@@ -82,6 +84,7 @@ def sign_up(new: SignUpIn) -> ResponseReturnValue:
 @users.output(MessageOut)
 def verify(sent: VerifyIn) -> ResponseReturnValue:
     """Confirm an account with the code that was sent."""
+    _count(Asking.SIGN_IN, sent.username)
     services().identity.confirm_sign_up(sent.username, sent.confirmation_code)
     return {"message": "Account verification successful"}
 
@@ -92,6 +95,7 @@ def verify(sent: VerifyIn) -> ResponseReturnValue:
 @users.output(MessageOut)
 def resend_confirmation_code(account: ResendIn) -> ResponseReturnValue:
     """Send a new confirmation code; the answer is the same whether there is such an account."""
+    _count(Asking.MESSAGE, account.username)
     services().identity.resend_confirmation_code(account.username)
     return {"message": "Confirmation code sent successfully"}
 
@@ -104,6 +108,7 @@ def resend_confirmation_code(account: ResendIn) -> ResponseReturnValue:
 @users.output(TokenOut)
 def log_in(form: LoginForm) -> TokenOut | Response:
     """Sign in with the OAuth 2 password grant."""
+    _count(Asking.SIGN_IN, form.username)
     result = services().identity.authenticate(form.username, form.password.get_secret_value())
     return _tokens_or_challenge(result, form.username)
 
@@ -125,6 +130,7 @@ def log_in(form: LoginForm) -> TokenOut | Response:
 @users.output(TokenOut)
 def answer_challenge(sent: ChallengeIn) -> TokenOut | Response:
     """Take the next step of a sign-in: a code, a new password."""
+    _count(Asking.SIGN_IN, sent.username)
     responses = {name: answer.get_secret_value() for name, answer in sent.responses.items()}
     result = services().identity.answer_challenge(
         sent.username, sent.challenge, sent.session.get_secret_value(), responses
@@ -139,6 +145,7 @@ def answer_challenge(sent: ChallengeIn) -> TokenOut | Response:
 @users.output(TokenOut)
 def refresh(form: RefreshForm) -> TokenOut:
     """Trade a refresh token for new tokens."""
+    _count(Asking.REFRESH, form.username)
     result = services().identity.refresh(
         form.refresh_token.get_secret_value(), username=form.username
     )
@@ -205,6 +212,7 @@ def log_out(which: LogoutIn) -> ResponseReturnValue:
 @users.output(MessageOut)
 def forgot_password(account: ForgotPasswordIn) -> ResponseReturnValue:
     """Send a code for a new password; the answer is the same whether there is such an account."""
+    _count(Asking.MESSAGE, account.username)
     services().identity.forgot_password(account.username)
     return {"message": "Password reset code sent successfully"}
 
@@ -215,6 +223,7 @@ def forgot_password(account: ForgotPasswordIn) -> ResponseReturnValue:
 @users.output(MessageOut)
 def reset_password(sent: ResetPasswordIn) -> ResponseReturnValue:
     """Set a new password with the code that was sent."""
+    _count(Asking.SIGN_IN, sent.username)
     services().identity.reset_password(
         sent.username, sent.confirmation_code, sent.password.get_secret_value()
     )
@@ -319,6 +328,11 @@ def use_totp(wanted: TotpPreference) -> ResponseReturnValue:
     _account()
     services().identity.use_totp(presented_token(), enabled=wanted.enabled)
     return {"message": f"Authenticator app {'enabled' if wanted.enabled else 'disabled'}"}
+
+
+def _count(asking: Asking, username: str | None) -> None:
+    """Count what asks Cognito without a token; beyond a limit it is refused here (429)."""
+    services().rate_limits.count(asking, address=request.remote_addr, name=username)
 
 
 def _account() -> User:

@@ -1,0 +1,228 @@
+"""Proxies that are believed and those that are not; browsers at other origins."""
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import responses
+from apiflask import APIFlask
+from flask import request, url_for
+from flask.testing import FlaskClient
+
+from resource_server.auth import token_requirement
+from resource_server.testing import CognitoIdp, bearer
+from resource_server.testing.pool import CognitoPool
+
+MakeApp = Callable[..., APIFlask]
+ORIGIN = "https://app.example.com"
+
+
+@pytest.fixture
+def make(
+    mock_cognito_client: CognitoIdp,
+    jwks: responses.RequestsMock,
+    sqlite_template: Path,
+    tmp_path: Path,
+    make_app: Callable[[Mapping[str, str]], APIFlask],
+) -> MakeApp:
+    """Make an app with settings of a test's own and a route that tells what it sees."""
+    url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'edge.sqlite')}"
+
+    def make(**settings: str) -> APIFlask:
+        app = make_app({**mock_cognito_client.settings, "DATABASE_URL": url, **settings})
+
+        @app.get("/seen")
+        def seen() -> dict[str, object]:
+            return {
+                "address": request.remote_addr,
+                "secure": request.is_secure,
+                "url": url_for("seen", _external=True),
+            }
+
+        return app
+
+    return make
+
+
+def seen(client: FlaskClient, **headers: str) -> dict[str, object]:
+    """Ask, as a proxy at 10.0.0.1 does, what the service sees."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = client.get("/seen", headers=named, environ_overrides={"REMOTE_ADDR": "10.0.0.1"})
+    assert answer.json is not None
+    found: dict[str, object] = answer.json
+    found["hsts"] = "Strict-Transport-Security" in answer.headers
+    return found
+
+
+# Proxies
+
+
+def test_nobody_is_believed_by_default(make: MakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a client writes there: the address is the peer's; the log asks once whether to."""
+    caplog.set_level(logging.WARNING)
+    client = make().test_client()
+    for _ in range(2):
+        found = seen(
+            client,
+            X_Forwarded_For="203.0.113.7",
+            X_Forwarded_Proto="https",
+            X_Forwarded_Host="evil.example",
+            X_Forwarded_Prefix="/evil",
+        )
+        assert found == {
+            "address": "10.0.0.1",
+            "secure": False,
+            "url": "http://localhost/seen",
+            "hsts": False,
+        }
+    told = [r.getMessage() for r in caplog.records if r.name.endswith(".edge")]
+    assert len(told) == 1
+    assert "set TRUSTED_PROXY_HOPS" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("hops", "forwarded", "address"),
+    [
+        ("1", "203.0.113.7", "203.0.113.7"),
+        ("1", "6.6.6.6, 203.0.113.7", "203.0.113.7"),
+        ("2", "203.0.113.7, 10.0.0.2", "203.0.113.7"),
+        ("2", "6.6.6.6, 203.0.113.7, 10.0.0.2", "203.0.113.7"),
+        ("2", "203.0.113.7", "10.0.0.1"),
+        ("1", "", "10.0.0.1"),
+    ],
+)
+def test_as_many_hops_are_believed_as_the_setting_says(
+    make: MakeApp, hops: str, forwarded: str, address: str
+) -> None:
+    """Counted from the end: what a client put in front changes nothing."""
+    client = make(TRUSTED_PROXY_HOPS=hops).test_client()
+    assert seen(client, X_Forwarded_For=forwarded)["address"] == address
+
+
+def test_the_scheme_is_the_proxys_and_the_host_is_the_hosts(make: MakeApp) -> None:
+    """Behind TLS: addresses are https, and so is HSTS; a client's X-Forwarded-Host is nothing."""
+    client = make(TRUSTED_PROXY_HOPS="1").test_client()
+    found = seen(
+        client,
+        Host="api.example.com",
+        X_Forwarded_For="203.0.113.7",
+        X_Forwarded_Proto="https",
+        X_Forwarded_Host="evil.example",
+        X_Forwarded_Port="444",
+        X_Forwarded_Prefix="/evil",
+    )
+    assert found["url"] == "https://api.example.com/seen"
+    assert (found["secure"], found["hsts"]) == (True, True)
+    assert seen(client, X_Forwarded_Proto="https, http")["secure"] is False
+
+
+def test_the_challenge_names_the_address_outside(make: MakeApp) -> None:
+    """Clients find the metadata where they reached the service (RFC 9728)."""
+    client = make(TRUSTED_PROXY_HOPS="1").test_client()
+    headers = {"Host": "api.example.com", "X-Forwarded-Proto": "https"}
+    challenge = client.get("/randoms", headers=headers).headers["WWW-Authenticate"]
+    assert "https://api.example.com/.well-known/oauth-protected-resource" in challenge
+
+
+def test_limits_see_the_address_that_a_proxy_tells(make: MakeApp) -> None:
+    """Two clients behind one proxy are two, and none becomes another by a header of its own."""
+    client = make(TRUSTED_PROXY_HOPS="1", RATELIMIT_REFRESH_PER_ADDRESS="1/minute").test_client()
+    form = {"grant_type": "refresh_token", "refresh_token": "no-such-token"}
+
+    def status(forwarded: str) -> int:
+        headers = {"X-Forwarded-For": forwarded}
+        return client.post("/users/refresh", data=form, headers=headers).status_code
+
+    assert status("203.0.113.7") == 401
+    assert status("6.6.6.6, 203.0.113.7") == 429
+    assert status("203.0.113.8") == 401
+
+
+# Browsers
+
+
+def preflight(client: FlaskClient, path: str, method: str, origin: str = ORIGIN) -> dict[str, str]:
+    """Ask leave as a browser does: without credentials."""
+    headers = {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "authorization, content-type",
+    }
+    answer = client.options(path, headers=headers)
+    assert answer.status_code == 200, path
+    return {k: v for k, v in answer.headers if k.startswith("Access-Control-")}
+
+
+def test_every_route_answers_a_preflight_of_a_known_origin(make: MakeApp) -> None:
+    """Protected ones, too: a preflight has no credentials."""
+    app = make(CORS_ORIGINS=f"https://other.example.com, {ORIGIN}")
+    client = app.test_client()
+    protected = 0
+    for rule in app.url_map.iter_rules():
+        path = rule.rule.replace("<int(max=9223372036854775807):random_id>", "1")
+        path = path.replace("<uuid:sub>", "0f3c1a52-7c1e-4b7c-9d52-0e6a4d1f7f10")
+        path = path.replace("<name>", "x").replace("<path:filename>", "x")
+        protected += token_requirement(app.view_functions[rule.endpoint]) is not None
+        for method in (rule.methods or set()) - {"OPTIONS"}:
+            allowed = preflight(client, path, method)
+            assert allowed["Access-Control-Allow-Origin"] == ORIGIN
+            assert method in allowed["Access-Control-Allow-Methods"]
+            assert allowed["Access-Control-Allow-Headers"] == "authorization, content-type"
+            assert allowed["Access-Control-Max-Age"] == "600"
+            assert "Access-Control-Allow-Credentials" not in allowed
+    assert protected > 10
+
+
+def test_a_known_origin_reads_answers_and_refusals(
+    make: MakeApp, cognito_pool: CognitoPool
+) -> None:
+    """With the headers that mean something, whatever the status; caches tell origins apart."""
+    client = make(CORS_ORIGINS=ORIGIN).test_client()
+    token = bearer(cognito_pool.access_token(scope="me randoms"))
+    for path, headers, status in (
+        ("/randoms", token, 200),
+        ("/randoms", {}, 401),
+        ("/randoms", bearer(cognito_pool.access_token()), 403),
+        ("/nowhere", {}, 404),
+    ):
+        answer = client.get(path, headers={**headers, "Origin": ORIGIN})
+        assert answer.status_code == status
+        assert answer.headers.getlist("Access-Control-Allow-Origin") == [ORIGIN]
+        assert answer.headers["Vary"] == "Origin" == client.get(path).headers["Vary"]
+        exposed = set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+        assert exposed == {"Link", "Location", "WWW-Authenticate", "X-Request-ID", "Retry-After"}
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://app.example.com.evil.example",
+        "https://evil.example",
+        "https://appxexample.com",
+        "http://app.example.com",
+        "https://app.example.com:444",
+        "null",
+        "",
+    ],
+)
+def test_other_origins_are_let_in_nowhere(make: MakeApp, origin: str) -> None:
+    """Nothing but the same text is the same origin."""
+    client = make(CORS_ORIGINS=ORIGIN).test_client()
+    assert preflight(client, "/randoms", "GET", origin) == {}
+    headers = client.get("/", headers={"Origin": origin} if origin else {}).headers
+    assert not [name for name, _ in headers if name.startswith("Access-Control-")]
+
+
+def test_by_default_no_origin_is_let_in(make: MakeApp) -> None:
+    """Whoever serves a page elsewhere names it first."""
+    assert preflight(make().test_client(), "/randoms", "GET") == {}
+
+
+def test_answers_are_nobody_elses_pictures(make: MakeApp) -> None:
+    """A page at another site cannot load an answer as an image or a script (Spectre)."""
+    for path in ("/", "/randoms", "/nowhere", "/docs"):
+        headers = make().test_client().get(path).headers
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin", path
