@@ -7,7 +7,7 @@ from alembic.script import ScriptDirectory
 from apiflask import APIBlueprint
 from flask import current_app, make_response
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from resource_server.auth import note_refusal
 from resource_server.bodies import Schema, shown
@@ -73,10 +73,14 @@ def readyz() -> ResponseReturnValue:
     return {"status": "ready"}
 
 
-def _missing_in_database() -> list[str]:
+def _missing_in_database(*, again: bool = True) -> list[str]:
     directory = current_app.extensions["migrate"].directory
     try:
         found = MigrationContext.configure(db.session.connection()).get_current_heads()
-    except SQLAlchemyError:
+    except SQLAlchemyError as error:
+        db.session.rollback()
+        if again and isinstance(error, DBAPIError) and error.connection_invalidated:
+            # Lost since the last request, as after a failover: that says nothing of now.
+            return _missing_in_database(again=False)
         return ["database"]
     return [] if set(found) == set(ScriptDirectory(directory).get_heads()) else ["migrations"]

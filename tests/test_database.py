@@ -130,6 +130,12 @@ def test_a_request_that_reads_survives_the_loss_of_its_connection(
     ]
 
 
+def test_readiness_is_about_now(app: APIFlask, control: Engine, headers: dict[str, str]) -> None:
+    """A connection that was lost meanwhile does not take a process out of the load balancer."""
+    end_connections(control)
+    assert app.test_client().get("/readyz").json == {"status": "ready"}
+
+
 def test_a_request_that_writes_is_not_repeated(
     app: APIFlask, headers: dict[str, str], control: Engine
 ) -> None:
@@ -225,6 +231,7 @@ def test_a_database_that_went_away_and_came_back(
             assert int(refused.headers["Retry-After"]) >= 1
             assert time.monotonic() - started < 1.5
         assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").json == {"status": "not ready", "missing": ["database"]}
     finally:
         server.come_back()
     back = time.monotonic()
