@@ -53,8 +53,11 @@ both_databases = pytest.mark.parametrize("database_url", ["postgresql", "sqlite"
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no setting of this machine reach a test."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no setting of this machine reach a test.
+
+    Fixtures that make an app ask for it by name: pytest-flask makes `app` before what is autouse.
+    """
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
         if name.startswith("ratelimit_") and name != "ratelimit_storage_uri":
@@ -190,7 +193,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def app(
-    mock_cognito_client: CognitoIdp, jwks: responses.RequestsMock, database_url: str
+    clean_environment: None,
+    mock_cognito_client: CognitoIdp,
+    jwks: responses.RequestsMock,
+    database_url: str,
 ) -> Iterator[APIFlask]:
     """An app on the test pool; what it writes is rolled back after the test."""
     app = create_app({**mock_cognito_client.settings, "DATABASE_URL": database_url})
@@ -210,7 +216,7 @@ def app(
 
 
 @pytest.fixture
-def make_app() -> Iterator[Callable[[Mapping[str, str]], APIFlask]]:
+def make_app(clean_environment: None) -> Iterator[Callable[[Mapping[str, str]], APIFlask]]:
     """Make further apps; their connections are closed after the test."""
     made = []
 
