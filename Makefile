@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fuzz kit lint types check browser clients bench lock clean
+.PHONY: help install run test fuzz kit lint types check image compose audit browser clients bench lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -35,15 +35,29 @@ fuzz: install  ## Send the service what nobody thought of, for minutes (options:
 kit: install  ## Build the wheel and test docs/testing.md and examples/ with it, in a fresh environment
 	.ci/kit
 
-lint: install  ## Check style, format and the CloudFormation template
+lint: install  ## Check style, format, and what deploy/ and .github/ hold
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/cfn-lint deploy/cloudformation.yaml
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/yamllint --strict deploy .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
 
 types: install  ## Check types (mypy --strict)
 	$(BIN)/mypy
 
-check: lint types test kit  ## All of the above
+image: install  ## Replay the Dockerfile and compose.yaml without Docker: build steps, migrations, a sign-in
+	$(BIN)/python -m tests.deploy.replay
+
+check: lint types test kit image  ## All of the above
+
+compose: install  ## Build the images and try them behind nginx (needs Docker)
+	.ci/compose
+
+audit: install  ## Ask for known vulnerabilities of what is locked (needs the internet)
+	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements.lock
 
 browser: install  ## Test the pages in headless Chromium, screenshots in endtoend/screenshots (options: ARGS="-k phone")
 	endtoend/run browser $(ARGS)
@@ -59,6 +73,13 @@ lock:  ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --extra testing --extra opentelemetry --group test --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
 		--output-file requirements.lock
+	uv pip compile pyproject.toml --extra opentelemetry $(PART) --output-file deploy/requirements/production.lock
+	uv pip compile pyproject.toml --extra dev $(PART) --output-file deploy/requirements/emulator.lock
+	echo hatchling | uv pip compile - $(PART) --output-file deploy/requirements/build.lock
+
+# What goes into images: parts of the lock, at its versions.
+PART := --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --no-header --quiet
 
 clean:  ## Remove .venv and caches; instance/ with your development data stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
