@@ -83,4 +83,14 @@ def _missing_in_database(*, again: bool = True) -> list[str]:
             # Lost since the last request, as after a failover: that says nothing of now.
             return _missing_in_database(again=False)
         return ["database"]
-    return [] if set(found) == set(ScriptDirectory(directory).get_heads()) else ["migrations"]
+    return [] if _is_migrated(set(found), ScriptDirectory(directory)) else ["migrations"]
+
+
+def _is_migrated(found: set[str], scripts: ScriptDirectory) -> bool:
+    """Tell whether the tables are those of this release, or of a later one.
+
+    A release migrates before it replaces this one, which must serve on meanwhile: a revision that
+    is not known here is a later release's (docs/operations.md, "Upgrading").
+    """
+    known = {script.revision for script in scripts.walk_revisions()}
+    return found == set(scripts.get_heads()) or bool(found - known)

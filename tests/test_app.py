@@ -1,6 +1,7 @@
 """The app as a whole: two side by side, parts away, many at once."""
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -191,6 +192,26 @@ def test_readiness_names_what_is_missing(
 
     assert "database" in missing("postgresql://x:x@127.0.0.1:1/x")
     assert "migrations" in missing(f"sqlite:///{tmp_path}/empty.sqlite")
+
+
+def test_tables_of_a_later_release_are_ready_and_of_an_earlier_one_are_not(
+    mock_cognito_client: CognitoIdp, tmp_path: Path, make_app: MakeApp
+) -> None:
+    """A release migrates before it replaces this one, which must serve until it is replaced."""
+    url = f"sqlite:///{tmp_path}/x.sqlite"
+    client = make_app({**mock_cognito_client.settings, "DATABASE_URL": url}).test_client()
+
+    def missing() -> Any:
+        return (client.get("/readyz").json or {}).get("missing")
+
+    _wait_for(lambda: missing() == ["migrations"])
+    for revision, expected in {"0001": ["migrations"], "9999": None}.items():
+        with sqlite3.connect(tmp_path / "x.sqlite") as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS alembic_version (version_num TEXT)")
+            connection.execute("DELETE FROM alembic_version")
+            connection.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
+        connection.close()
+        assert missing() == expected
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
