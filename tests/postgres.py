@@ -41,6 +41,8 @@ _SETTINGS = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
 }
+# For tests that end the server and ask what it still knows.
+_DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _INITDB_SECONDS = 120
 _START_SECONDS = 30
 _STOP_SECONDS = 10
@@ -54,10 +56,12 @@ class DisposablePostgres:
     """A PostgreSQL server with an empty database, for as long as the context lasts.
 
     Start it from the main thread: on Linux the server ends with the thread that started it.
+    With `durable` what it committed outlives a crash of its own, at the price of speed.
     """
 
-    def __init__(self, bindir: Path | None = None) -> None:
+    def __init__(self, bindir: Path | None = None, *, durable: bool = False) -> None:
         self._bindir = bindir
+        self._settings = _SETTINGS | (_DURABLE if durable else {})
         self._directory: Path | None = None
         self._lock = -1
         self._command: list[str | Path] = []
@@ -100,11 +104,14 @@ class DisposablePostgres:
             self._lock = -1
         atexit.unregister(self.stop)
 
-    def go_away(self) -> None:
-        """Stop the server and keep its data: nobody can connect until `come_back`."""
+    def go_away(self, *, crash: bool = False) -> None:
+        """Stop the server and keep its data: nobody can connect until `come_back`.
+
+        With `crash` it ends without a checkpoint.
+        """
         if self._server is None:
             raise RuntimeError("The server is not running")
-        _end(self._server, signal.SIGINT)
+        _end(self._server, signal.SIGQUIT if crash else signal.SIGINT)
         self._server = None
 
     def come_back(self) -> None:
@@ -136,7 +143,7 @@ class DisposablePostgres:
                 raise RuntimeError(f"initdb failed:\n{_log_tail(directory)}")
         finally:
             _end(initdb, signal.SIGTERM)
-        settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+        settings = [f"--{name}={value}" for name, value in self._settings.items()]
         settings.append(f"--unix_socket_directories={data}")
         self._command = [bindir / "postgres", "-D", str(data), *settings]
         self._serve(directory)

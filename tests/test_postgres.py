@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from tests import postgres
@@ -155,3 +156,23 @@ def test_a_failed_start_shows_the_log_and_leaves_nothing(
     with pytest.raises(RuntimeError, match=r'unrecognized .* "no_such_setting"'):
         DisposablePostgres().start()
     assert not list(temporary_root.iterdir())
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["stopped", "crashed"])
+def test_what_a_durable_server_committed_outlives_its_end(
+    temporary_root: Path, crash: bool
+) -> None:
+    """Halted it refuses connections; resumed it has all rows, at the same address."""
+    with DisposablePostgres(durable=True) as server:
+        engine = create_engine(server.url, poolclass=NullPool)
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE kept AS SELECT 42 AS number"))
+        server.halt(crash=crash)
+        with pytest.raises(OperationalError):
+            query(server.url)
+        with pytest.raises(RuntimeError, match="not running"):
+            server.halt()
+        server.resume()
+        assert query(server.url, "SELECT number FROM kept") == 42
+        with pytest.raises(RuntimeError, match="not halted"):
+            server.resume()

@@ -1,0 +1,136 @@
+"""Two instances on two ports behind nginx, as on two machines, sharing PostgreSQL and Redis."""
+
+import time
+
+from soak import neighbours
+from soak.daemons import free_port
+from soak.findings import Findings, counts, milliseconds, scenario
+from soak.instance import ask, sign_in
+from soak.lab import POLL_SECONDS, Lab
+from soak.load import Load, numbers
+
+_NEEDS_LIMITS = "the service has no rate limits (RATELIMIT_STORAGE_URI) yet: nothing to hold"
+
+
+@scenario(
+    "two instances behind nginx: sign-out",
+    f"refused at once where it was asked for, by the other within {POLL_SECONDS:g} s, for good",
+)
+def signed_out(lab: Lab, findings: Findings) -> None:
+    """Sign out on one instance and ask the other."""
+    with lab.instance(workers=1) as one, lab.instance(workers=1) as two:
+        proxy, port = neighbours.nginx(lab.home, [one.port, two.port])
+        try:
+            tokens = lab.tokens(port)
+            with Load([port], numbers(tokens), clients=6, rate=30) as load:
+                delays = []
+                for _ in range(2 if lab.short else 10):
+                    token = sign_in(port, neighbours.USERS[0])
+                    for instance in (one, two):
+                        findings.hold(
+                            instance.status("/randoms", token) == 200, "a new token was refused"
+                        )
+                    status, _, _ = ask(one.port, "POST", "/users/logout", token=token)
+                    told = time.monotonic()
+                    findings.hold(status == 200, f"sign-out: {status}")
+                    findings.hold(
+                        one.status("/randoms", token) == 401, "it still counts where it was ended"
+                    )
+                    while two.status("/randoms", token) != 401 and time.monotonic() < told + 10:
+                        time.sleep(0.02)
+                    delays.append(time.monotonic() - told)
+                    again = {port: ask(port, "GET", "/randoms", token=token)[0] for _ in range(6)}
+                    findings.hold(set(again.values()) == {401}, f"later: {again}")
+        finally:
+            proxy.end()
+    findings.see(f"refused by the other after {milliseconds(max(delays))} at most")
+    findings.see(f"beside it {counts(load.records)}")
+    findings.hold(max(delays) <= POLL_SECONDS + 0.5, f"took {milliseconds(max(delays))}")
+    findings.all_good(load.records, "the others")
+    findings.hold(
+        len({record.worker for record in load.records}) == 2, "nginx asked one instance alone"
+    )
+    lab.balance(load.records, findings)
+
+
+@scenario(
+    "two instances behind nginx: limits",
+    "sign-ins are counted in Redis: as many in all as one instance would allow",
+)
+def limited(lab: Lab, findings: Findings) -> None:
+    """Spend the limit of one name on both instances in turn."""
+    if not lab.limits:
+        raise neighbours.Missing(_NEEDS_LIMITS)
+    port = free_port()
+    store = lab.neighbour(neighbours.redis(lab.home, port))
+    shared = {"RATELIMIT_STORAGE_URI": f"redis://127.0.0.1:{port}"}
+    wrong = f"username={neighbours.USERS[0]}&password=Wr0ng-passw0rd!"
+
+    def allowed(*ports: int) -> int:
+        """Count sign-ins that reach Cognito until 429, on ports in turn."""
+        for count in range(300):
+            each = ports[count % len(ports)]
+            status, headers, _ = ask(each, "POST", "/users/login", form=wrong)
+            if status == 429:
+                findings.hold("Retry-After" in headers, "429 without Retry-After")
+                return count
+        return 300
+
+    try:
+        with lab.instance(workers=2, **shared) as one:
+            alone = allowed(one.port)
+        store.end()
+        store = lab.neighbour(neighbours.redis(lab.home, port))  # empty
+        with (
+            lab.instance(workers=2, **shared) as one,
+            lab.instance(workers=2, **shared) as two,
+        ):
+            both = allowed(one.port, two.port)
+    finally:
+        store.end()
+    findings.see(f"{alone} tries on one instance with two workers, {both} on two")
+    findings.hold(0 < alone < 300, "one instance has no limit")
+    findings.hold(both == alone, f"{both} on two instances instead of {alone}")
+
+
+@scenario(
+    "Redis killed under load",
+    "no 500 and no stall: limits are counted in each process until it is back",
+)
+def redis_killed(lab: Lab, findings: Findings) -> None:
+    """Kill Redis, sign in without it, and bring it back."""
+    if not lab.limits:
+        raise neighbours.Missing(_NEEDS_LIMITS)
+    port = free_port()
+    store = lab.neighbour(neighbours.redis(lab.home, port))
+    shared = {"RATELIMIT_STORAGE_URI": f"redis://127.0.0.1:{port}"}
+    form = f"username={neighbours.USERS[0]}&password={neighbours.PASSWORD}"
+    statuses = []
+
+    def try_sign_in() -> None:
+        status, _, _ = ask(service.port, "POST", "/users/login", form=form)
+        statuses.append(status)
+
+    with lab.instance(**shared) as service:
+        plan = numbers(lab.tokens(service.port))
+        with Load([service.port], plan) as load:
+            time.sleep(1)
+            try_sign_in()
+            store.process.kill()
+            store.process.wait()
+            killed = time.monotonic()
+            for _ in range(3):
+                try_sign_in()
+            took = (time.monotonic() - killed) / 3
+            time.sleep(2 if lab.short else 20)
+            store = lab.neighbour(neighbours.redis(lab.home, port))
+            time.sleep(1)
+            try_sign_in()
+        store.end()
+    findings.see(f"sign-ins {statuses}, {milliseconds(took)} each without Redis")
+    findings.see(f"others {counts(load.records)}")
+    findings.hold(set(statuses) <= {200, 429} and 200 in statuses, f"sign-ins: {statuses}")
+    findings.hold(took < 2, f"a sign-in took {milliseconds(took)} without Redis")
+    findings.all_good(load.records, "the others")
+    findings.no_surprise(load.records)
+    lab.balance(load.records, findings)
