@@ -6,10 +6,10 @@ PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fuzz kit lint types check image compose audit browser clients bench lock clean
+.PHONY: help install run test fuzz kit lint types check image compose audit browser clients bench soak soak-short lock clean
 
 help:  ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## Make .venv and install the locked dependencies (once)
 
@@ -68,6 +68,12 @@ clients: install  ## Generate a TypeScript client from /openapi.json and call th
 bench: install  ## Measure the verification beside other libraries (minutes; node and npm add one more)
 	$(PIP) install --requirement benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks.verification --json docs/verification.json --plot docs/verification.svg $(ARGS)
+
+soak: install  ## Break things under load, and write docs/reliability.md (25 minutes; options: ARGS="--only redis")
+	$(BIN)/python -m soak --write $(ARGS)
+
+soak-short: install  ## The same in about two minutes, as CI does; writes nothing
+	$(BIN)/python -m soak --short $(ARGS)
 
 lock:  ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --extra testing --extra opentelemetry --group test --universal --python-version 3.11 --upgrade \

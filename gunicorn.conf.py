@@ -63,7 +63,7 @@ class ErrorLog(Logger):
 
 wsgi_app = "wsgi:app"
 workers = _settings.workers
-worker_class = "gthread"
+worker_class = "resource_server.draining.DrainingWorker"  # gthread, ended without losing requests
 threads = _settings.gunicorn_threads
 
 timeout = 30

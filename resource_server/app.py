@@ -116,6 +116,7 @@ def _services(app: APIFlask, settings: Settings, metrics: telemetry.Metrics | No
         ),
         client_id=settings.aws_cognito_app_client_id,
         client_secret=secret.get_secret_value() if secret else None,
+        calls_at_once=settings.cognito_calls_at_once,
     )
     directory = CognitoUserDirectory(
         lambda: cognito_calls.watch(

@@ -120,6 +120,13 @@ class Settings(BaseSettings):
         description="further pools and their app clients, pool=client|client, comma separated",
         examples=["eu-west-1_AbCdEf123=1h57kf5cpq17m0eml12EXAMPLE|7lhlkkfbfb4q5kpp90urffao"],
     )
+    cognito_calls_at_once: int = Field(
+        4,
+        description="calls to Cognito at once in a process, fewer than its threads",
+        examples=[4],
+        ge=1,
+        le=1000,
+    )
     cognito_domain: str | None = Field(
         None,
         description="the address of the pool's managed login, where /docs signs people in",

@@ -22,7 +22,10 @@ assert scenarios.__all__  # imported for what it registers
 @click.option("--write", is_flag=True, help="Put the table into docs/reliability.md.")
 @click.option("--logs", type=click.Path(path_type=Path), help="Keep what the programs printed.")
 def main(*, short: bool, only: str, write: bool, logs: Path | None) -> None:
-    """Run the service in real processes and break what it leans on. Exit code 1: a promise broke."""
+    """Run the service in real processes, and break what it leans on.
+
+    The exit code is 1 if a promise was broken.
+    """
     chosen = [each for each in SCENARIOS if only.lower() in each.name.lower()]
     if not chosen:
         raise click.ClickException(f"No scenario is called {only}")
@@ -69,7 +72,7 @@ def _postgres(url: str) -> str:
     try:
         with engine.connect() as connection:
             found = str(connection.execute(text("SHOW server_version")).scalar_one())
-            return f"PostgreSQL {found.split()[0]}"
+            return f"PostgreSQL {found.split(maxsplit=1)[0]}"
     finally:
         engine.dispose()
 

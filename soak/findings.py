@@ -113,4 +113,4 @@ def p99(records: Iterable[Record]) -> float:
 
 
 def _counts(found: Counter[str] | Counter[int]) -> str:
-    return ", ".join(f"{count} × {what}" for what, count in found.most_common()) or "none"
+    return ", ".join(f"{what}: {count}" for what, count in found.most_common()) or "none"

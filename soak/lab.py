@@ -108,7 +108,6 @@ class Lab:
             self._tokens = {name: sign_in(port, name) for name in neighbours.USERS[1:]}
         return list(self._tokens.values())
 
-
     def stored(self) -> Counter[int]:
         """Count the numbers in the table."""
         return ledger.stored(self.postgres.url)

@@ -162,17 +162,17 @@ def test_a_failed_start_shows_the_log_and_leaves_nothing(
 def test_what_a_durable_server_committed_outlives_its_end(
     temporary_root: Path, crash: bool
 ) -> None:
-    """Halted it refuses connections; resumed it has all rows, at the same address."""
+    """Away it refuses connections; back it has all rows, at the same address."""
     with DisposablePostgres(durable=True) as server:
         engine = create_engine(server.url, poolclass=NullPool)
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE kept AS SELECT 42 AS number"))
-        server.halt(crash=crash)
+        server.go_away(crash=crash)
         with pytest.raises(OperationalError):
             query(server.url)
         with pytest.raises(RuntimeError, match="not running"):
-            server.halt()
-        server.resume()
+            server.go_away()
+        server.come_back()
         assert query(server.url, "SELECT number FROM kept") == 42
-        with pytest.raises(RuntimeError, match="not halted"):
-            server.resume()
+        with pytest.raises(RuntimeError, match="not away"):
+            server.come_back()

@@ -36,6 +36,7 @@ from resource_server.identity.errors import (
     WrongPassword,
 )
 from resource_server.identity.provider import Challenge, Profile, SignUp, TokenSet
+from resource_server.identity.turns import NoTurn, Turns
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -182,7 +183,9 @@ def _never_retry_a_limit(
 class CognitoIdentityProvider:
     """An IdentityProvider that asks Cognito.
 
-    `client_secret` is None for a public app client; then no SECRET_HASH is sent.
+    `client_secret` is None for a public app client; then no SECRET_HASH is sent. No more than
+    `calls_at_once` calls wait for Cognito at any time; more are IdentityUnavailable at once while
+    it is slow, so that it does not hold every thread of this process.
     """
 
     def __init__(
@@ -191,8 +194,10 @@ class CognitoIdentityProvider:
         *,
         client_id: str,
         client_secret: str | None = None,
+        calls_at_once: int = 4,
     ) -> None:
         self._client = client
+        self._turns = Turns(calls_at_once)
         self._client_id = client_id
         self._client_secret = client_secret
 
@@ -388,7 +393,11 @@ class CognitoIdentityProvider:
     def _ask(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Call Cognito; what is no answer of Cognito's becomes IdentityUnavailable."""
         try:
-            answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
+            with self._turns.turn():
+                answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
+        except NoTurn:
+            logger.warning("Cognito %s was not asked: it is slow, and others wait", operation)
+            raise IdentityUnavailable from None
         except BotoCoreError as error:
             # Its text may repeat parameters: the class says enough.
             logger.warning("Cognito %s failed: %s", operation, type(error).__name__)

@@ -26,9 +26,7 @@ def _fault(lab: Lab, findings: Findings, fault: Fault, statuses: set[int], rate:
         waited = time.monotonic() - mended
         lab.mend()
         form = f"username={USERS[0]}&password={PASSWORD}"
-        recovered = wait_until(
-            lambda: service.ask("POST", "/users/login", form=form)[0] == 200, 30
-        )
+        recovered = wait_until(lambda: service.ask("POST", "/users/login", form=form)[0] == 200, 30)
     calm, during = load.between(calm_from, broken), load.between(broken, mended)
     findings.see(f"sign-ins: {counts(logins.records)} in {milliseconds(middle(logins.records))}")
     findings.see(
@@ -44,9 +42,7 @@ def _fault(lab: Lab, findings: Findings, fault: Fault, statuses: set[int], rate:
         middle(during) <= allowed,
         f"others took {milliseconds(middle(during))} instead of {milliseconds(middle(calm))}",
     )
-    findings.hold(
-        p99(during) <= 1.5, f"others waited for threads: p99 {milliseconds(p99(during))}"
-    )
+    findings.hold(p99(during) <= 1.5, f"others waited for threads: p99 {milliseconds(p99(during))}")
     findings.hold(waited < 20, f"the last sign-in took {milliseconds(waited)}")
     findings.hold(recovered < 3, f"no sign-in until {milliseconds(recovered)} after its return")
     findings.no_surprise(load.records + logins.records)

@@ -52,7 +52,7 @@ def reloaded(lab: Lab, findings: Findings) -> None:
         wait_until(lambda: len(service.ready_workers()) == 2, 30)
         time.sleep(1)
     records = kept.records + fresh.records
-    findings.see(f"{len(took)} × in {milliseconds(max(took))} at most: {counts(records)}")
+    findings.see(f"{len(took)} in {milliseconds(max(took))} at most: {counts(records)}")
     findings.all_good(kept.records, "on kept connections")
     findings.all_good(fresh.records, "on new connections")
     findings.no_surprise(records)

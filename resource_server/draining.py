@@ -1,0 +1,36 @@
+"""A gunicorn worker that answers those who are waiting at its door before it goes.
+
+gunicorn's own stops accepting at SIGTERM and leaves its socket open until it ends, two seconds
+later with kept connections: who connects meanwhile is let in by the kernel, sends a request, and
+is cut off without an answer.
+"""
+
+import socket
+
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+
+class DrainingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type information
+    """`gthread` that, when it ends, takes in who has connected and then closes the door at once.
+
+    From then on clients and proxies are refused before they have sent anything, and may safely ask
+    elsewhere. Sockets are copies: those of other workers and, at a reload, of the parent stay open.
+    """
+
+    sockets: list[socket.socket]
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Accept connections, or no longer; gunicorn calls this when a worker begins to end."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                self._take_in(listener)
+                listener.close()
+            self.sockets = []
+
+    def _take_in(self, listener: socket.socket) -> None:
+        listener.setblocking(False)
+        before = -1
+        while before != self.nr_conns:
+            before = self.nr_conns
+            self.accept(listener)
