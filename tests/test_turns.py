@@ -1,0 +1,102 @@
+"""Turns: a rush waits a little, and nobody waits for a directory that is slow."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from resource_server.identity.turns import PATIENCE_SECONDS, SLOW_SECONDS, NoTurn, Turns
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Hold turns open."""
+    with ExitStack() as held:
+        yield held
+
+
+def test_as_many_as_there_are(stack: ExitStack) -> None:
+    """The last free turn is taken at once, even beside slow ones."""
+    clock = Clock()
+    turns = Turns(2, clock=clock)
+    stack.enter_context(turns.turn())
+    clock.now += 60
+    stack.enter_context(turns.turn())
+
+
+def test_nobody_waits_while_the_longest_turn_is_slow(stack: ExitStack) -> None:
+    """A second after it began, others are refused without a wait."""
+    clock = Clock()
+    turns = Turns(2, clock=clock)
+    with turns.turn():
+        clock.now += SLOW_SECONDS
+        stack.enter_context(turns.turn())
+        with pytest.raises(NoTurn), turns.turn():
+            pytest.fail("there was no turn")
+    stack.enter_context(turns.turn())  # it ended: its place is free
+
+
+def test_a_turn_ends_with_an_error_too() -> None:
+    """What the directory raises passes, and the place is free."""
+    turns = Turns(1)
+    for _ in range(2):
+        with pytest.raises(LookupError), turns.turn():
+            raise LookupError
+
+
+def test_a_rush_waits_for_its_turn() -> None:
+    """Sixteen calls on two turns are all made, no more than two of them at once."""
+    turns = Turns(2)
+    lock, busy, most, done = threading.Lock(), 0, 0, []
+
+    def call() -> None:
+        nonlocal busy, most
+        with turns.turn():
+            with lock:
+                busy += 1
+                most = max(most, busy)
+            threading.Event().wait(0.005)
+            with lock:
+                busy -= 1
+                done.append(1)
+
+    threads = [threading.Thread(target=call) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(done), most) == (16, 2)
+
+
+def test_patience_has_an_end(stack: ExitStack) -> None:
+    """Whoever waits gives up after half a second, though no turn is slow yet."""
+    clock = Clock()
+    turns = Turns(1, clock=clock)
+    stack.enter_context(turns.turn())
+    refused = threading.Event()
+
+    def wait() -> None:
+        try:
+            with turns.turn():
+                pass
+        except NoTurn:
+            refused.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert not refused.wait(0.1)  # it waits, by its clock for ever
+    clock.now += PATIENCE_SECONDS
+    assert refused.wait(5)
+    waiting.join()
