@@ -1,6 +1,7 @@
 """`python -m soak`: break things, and print what was promised and what was seen."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -30,6 +31,7 @@ def main(*, short: bool, only: str, write: bool, logs: Path | None) -> None:
     if not chosen:
         raise click.ClickException(f"No scenario is called {only}")
     outcomes = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends, too
     with Lab(short=short) as lab:
         for each in chosen:
             outcomes.append(run(each, lab))

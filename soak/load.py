@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPException
 from types import TracebackType
 from typing import Self
 
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 60.0
 
 _tags = itertools.count(random.SystemRandom().randrange(10**6, 10**12) * 1000)
 

@@ -49,7 +49,7 @@ def _served_beside(lab: Lab, service: Instance, port: int) -> tuple[Load, Load]:
     plan = numbers(lab.tokens(service.port))
     seconds = 4 if lab.short else 30
     with Load([port], plan, clients=6, rate=30) as calm:
-        time.sleep(2)
+        time.sleep(1.5)
     with _slow_clients(port), Load([port], plan, clients=6, rate=30) as load:
         time.sleep(seconds)
     return calm, load
@@ -87,20 +87,20 @@ def behind_nginx(lab: Lab, findings: Findings) -> None:
 )
 def without_nginx(lab: Lab, findings: Findings) -> None:
     """Show what the proxy is for; recovery alone is promised."""
-    with lab.instance() as service:
-        plan = numbers(lab.tokens(service.port))
-        with _slow_clients(service.port):
-            served = 0
-            until = time.monotonic() + (3 if lab.short else 15)
-            while time.monotonic() < until:
-                with contextlib.suppress(OSError):
-                    served += service.ask("GET", "/healthz", timeout=1)[0] == 200
-                time.sleep(0.1)
-        gone = time.monotonic()
-        service.daemon.wait_until(lambda: service.status("/healthz") == 200)
-        back = time.monotonic() - gone
-        with Load([service.port], plan, clients=6, rate=30) as load:
-            time.sleep(2)
+    service = lab.shared()
+    plan = numbers(lab.tokens(service.port))
+    with _slow_clients(service.port):
+        served = 0
+        until = time.monotonic() + (3 if lab.short else 15)
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError):
+                served += service.ask("GET", "/healthz", timeout=1)[0] == 200
+            time.sleep(0.1)
+    gone = time.monotonic()
+    service.daemon.wait_until(lambda: service.status("/healthz") == 200)
+    back = time.monotonic() - gone
+    with Load([service.port], plan, clients=6, rate=30) as load:
+        time.sleep(1.5)
     findings.see(f"{served} requests served meanwhile; again {milliseconds(back)} after they left")
     findings.hold(back < 5, f"took {milliseconds(back)} to serve again")
     findings.all_good(load.records, "afterwards")

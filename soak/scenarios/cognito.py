@@ -13,11 +13,11 @@ from soak.neighbours import PASSWORD, USERS
 def _fault(lab: Lab, findings: Findings, fault: Fault, statuses: set[int], rate: float) -> None:
     service = lab.shared()
     plan = numbers(lab.tokens(service.port))
-    seconds = 4 if lab.short else 20
+    seconds = 3 if lab.short else 20
     with Load([service.port], plan, rate=40) as load:
         time.sleep(0.5)
         calm_from = time.monotonic()
-        time.sleep(3)
+        time.sleep(1.5 if lab.short else 10)
         lab.cognito.set(fault)
         broken = time.monotonic()
         with Load([service.port], sign_ins(USERS[0], PASSWORD), clients=12, rate=rate) as logins:
@@ -36,13 +36,17 @@ def _fault(lab: Lab, findings: Findings, fault: Fault, statuses: set[int], rate:
     wrong = [record for record in logins.records if record.status not in statuses]
     findings.hold(not wrong, f"sign-ins: {counts(wrong)}")
     findings.all_good(load.records, "requests that need no Cognito")
-    # The sign-ins cost the machine something too, and it may be shared: full speed is no stall.
-    allowed = 3 * middle(calm) + 0.05
+    # The sign-ins cost the machine something too, and others may share it: what is held is that
+    # nobody waits for a thread, which shows as seconds.
+    allowed = 5 * middle(calm) + 0.25
     findings.hold(
         middle(during) <= allowed,
         f"others took {milliseconds(middle(during))} instead of {milliseconds(middle(calm))}",
     )
-    findings.hold(p99(during) <= 1.5, f"others waited for threads: p99 {milliseconds(p99(during))}")
+    findings.hold(
+        p99(during) <= 3 * p99(calm) + 1,
+        f"others waited for threads: p99 {milliseconds(p99(during))}",
+    )
     findings.hold(waited < 20, f"the last sign-in took {milliseconds(waited)}")
     findings.hold(recovered < 3, f"no sign-in until {milliseconds(recovered)} after its return")
     findings.no_surprise(load.records + logins.records)

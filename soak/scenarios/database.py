@@ -21,13 +21,13 @@ def _outage(lab: Lab, findings: Findings, *, crash: bool) -> None:
         stopped = time.monotonic()
         lab.postgres.go_away(crash=crash)
         gone = time.monotonic()
-        time.sleep(2 if lab.short else 10)
+        time.sleep(1.5 if lab.short else 10)
         alive, ready = service.status("/healthz"), service.status("/readyz")
         returning = time.monotonic()
         lab.postgres.come_back()
         back = time.monotonic()
         wait_until(lambda: service.status("/readyz") == 200, 30)
-        time.sleep(3.5)
+        time.sleep(3)
     away = load.between(gone, returning)
     answered = [record for record in load.records if 200 <= record.status < 300]
     recovered = min((r.ended for r in answered if r.sent >= gone), default=float("inf")) - back

@@ -53,6 +53,8 @@ def reloaded(lab: Lab, findings: Findings) -> None:
         time.sleep(1)
     records = kept.records + fresh.records
     findings.see(f"{len(took)} in {milliseconds(max(took))} at most: {counts(records)}")
+    longest = max(record.seconds for record in records)
+    findings.see(f"longest wait {milliseconds(longest)}: new workers start before they serve")
     findings.all_good(kept.records, "on kept connections")
     findings.all_good(fresh.records, "on new connections")
     findings.no_surprise(records)
@@ -87,8 +89,8 @@ def ended(lab: Lab, findings: Findings) -> None:
     "no request is dropped while a worker that served its share is replaced",
 )
 def recycled(lab: Lab, findings: Findings) -> None:
-    """Let workers end after 100 requests each."""
-    with lab.instance("--max-requests", "100", "--max-requests-jitter", "20") as service:
+    """Let workers end after 80 to 100 requests each."""
+    with lab.instance("--max-requests", "80", "--max-requests-jitter", "20") as service:
         plan = numbers(lab.tokens(service.port))
         seen: set[int] = set()
         stop = threading.Event()
@@ -103,7 +105,7 @@ def recycled(lab: Lab, findings: Findings) -> None:
             Load([service.port], plan, clients=5, rate=40) as kept,
             Load([service.port], plan, clients=5, rate=40, keep_alive=False) as fresh,
         ):
-            time.sleep(6 if lab.short else 30)
+            time.sleep(5 if lab.short else 30)
         stop.set()
         watcher.join()
     records = kept.records + fresh.records

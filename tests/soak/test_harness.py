@@ -47,7 +47,7 @@ def test_what_always_holds_is_looked_at() -> None:
     findings.all_good([WRITE, replace(WRITE, status=0, fault="dropped")], "then")
     assert findings.broken == [
         "answered 500: 1, 502: 1",
-        "1 requests were not answered within 20 s",
+        "1 requests were not answered within 60 s",
         "1 answers 503 without Retry-After",
         "nothing was asked",
         "then: dropped: 1",
