@@ -18,11 +18,12 @@ assert scenarios.__all__  # imported for what it registers
 
 
 @click.command()
-@click.option("--short", is_flag=True, help="The form for CI: a minute and a half in all.")
+@click.option("--short", is_flag=True, help="The form for CI: about two minutes in all.")
+@click.option("--minutes", default=10.0, show_default=True, help="Of full load, long form.")
 @click.option("--only", default="", help="Only scenarios whose name contains this.")
 @click.option("--write", is_flag=True, help="Put the table into docs/reliability.md.")
 @click.option("--logs", type=click.Path(path_type=Path), help="Keep what the programs printed.")
-def main(*, short: bool, only: str, write: bool, logs: Path | None) -> None:
+def main(*, short: bool, minutes: float, only: str, write: bool, logs: Path | None) -> None:
     """Run the service in real processes, and break what it leans on.
 
     The exit code is 1 if a promise was broken.
@@ -32,7 +33,7 @@ def main(*, short: bool, only: str, write: bool, logs: Path | None) -> None:
         raise click.ClickException(f"No scenario is called {only}")
     outcomes = []
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends, too
-    with Lab(short=short) as lab:
+    with Lab(short=short, minutes=minutes) as lab:
         for each in chosen:
             outcomes.append(run(each, lab))
             click.echo(report.line(outcomes[-1]))

@@ -97,7 +97,7 @@ def counts(records: Iterable[Record]) -> str:
 
 def milliseconds(seconds: float) -> str:
     """Say a time."""
-    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds * 1000:.0f} ms" if seconds < 8 else f"{seconds:.0f} s"
 
 
 def middle(records: Iterable[Record]) -> float:

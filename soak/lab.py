@@ -29,11 +29,12 @@ class Lab:
     """PostgreSQL, Cognito behind a proxy that breaks, and gunicorn; a context.
 
     Start it from the main thread, with which PostgreSQL ends. `short` asks for the form that CI
-    runs.
+    runs; `minutes` is how long full load lasts in the long one.
     """
 
-    def __init__(self, *, short: bool) -> None:
+    def __init__(self, *, short: bool, minutes: float = 10) -> None:
         self.short = short
+        self.minutes = minutes
         self._stack = contextlib.ExitStack()
         self._shared: Instance | None = None
         self._tokens: dict[str, str] = {}

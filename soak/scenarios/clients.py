@@ -47,7 +47,7 @@ def _slow_clients(port: int) -> Iterator[list[socket.socket]]:
 
 def _served_beside(lab: Lab, service: Instance, port: int) -> tuple[Load, Load]:
     plan = numbers(lab.tokens(service.port))
-    seconds = 4 if lab.short else 30
+    seconds = 2.5 if lab.short else 30
     with Load([port], plan, clients=6, rate=30) as calm:
         time.sleep(1.5)
     with _slow_clients(port), Load([port], plan, clients=6, rate=30) as load:

@@ -13,11 +13,11 @@ from soak.neighbours import PASSWORD, USERS
 def _fault(lab: Lab, findings: Findings, fault: Fault, statuses: set[int], rate: float) -> None:
     service = lab.shared()
     plan = numbers(lab.tokens(service.port))
-    seconds = 3 if lab.short else 20
+    seconds = 2.5 if lab.short else 20
     with Load([service.port], plan, rate=40) as load:
         time.sleep(0.5)
         calm_from = time.monotonic()
-        time.sleep(1.5 if lab.short else 10)
+        time.sleep(1 if lab.short else 10)
         lab.cognito.set(fault)
         broken = time.monotonic()
         with Load([service.port], sign_ins(USERS[0], PASSWORD), clients=12, rate=rate) as logins:

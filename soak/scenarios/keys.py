@@ -20,7 +20,7 @@ def warm(lab: Lab, findings: Findings) -> None:
         lab.keys.set(Fault.HANG)
         asked = lab.keys.requests
         with Load([service.port], plan) as load:
-            time.sleep(5 if lab.short else 60)
+            time.sleep(3 if lab.short else 60)
         lab.mend()
     tried = lab.keys.requests - asked
     findings.see(f"{counts(load.records)}; {tried} downloads tried meanwhile")

@@ -105,7 +105,7 @@ def recycled(lab: Lab, findings: Findings) -> None:
             Load([service.port], plan, clients=5, rate=40) as kept,
             Load([service.port], plan, clients=5, rate=40, keep_alive=False) as fresh,
         ):
-            time.sleep(5 if lab.short else 30)
+            time.sleep(4 if lab.short else 30)
         stop.set()
         watcher.join()
     records = kept.records + fresh.records
