@@ -1,12 +1,16 @@
 """Turns: a rush waits a little, and nobody waits for a directory that is slow."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
+from resource_server.identity.errors import IdentityUnavailable
 from resource_server.identity.turns import PATIENCE_SECONDS, SLOW_SECONDS, NoTurn, Turns
+from soak.faulty import Fault, FaultyProxy
 
 
 class Clock:
@@ -100,3 +104,29 @@ def test_patience_has_an_end(stack: ExitStack) -> None:
     clock.now += PATIENCE_SECONDS
     assert refused.wait(5)
     waiting.join()
+
+
+def test_a_silent_cognito_holds_no_more_threads_than_it_may() -> None:
+    """The next sign-in is told that Cognito is away, and Cognito is not asked for it."""
+    proxy = FaultyProxy(upstream=1)
+    proxy.set(Fault.HANG)
+    client = cognito_client("eu-west-2", endpoint_url=f"http://127.0.0.1:{proxy.port}")
+    provider = CognitoIdentityProvider(client, client_id="web", calls_at_once=1)
+
+    def sign_in() -> None:
+        with pytest.raises(IdentityUnavailable):
+            provider.authenticate("ada", "Str0ng-passw0rd!")
+
+    waiting = threading.Thread(target=sign_in)
+    waiting.start()
+    try:
+        deadline = time.monotonic() + 5
+        while not proxy.requests and time.monotonic() < deadline:
+            time.sleep(0.01)
+        began = time.monotonic()
+        sign_in()
+        assert time.monotonic() - began < 3  # it would have taken ten
+        assert proxy.requests == 1
+    finally:
+        proxy.close()
+        waiting.join()
