@@ -106,6 +106,7 @@ def recycled(lab: Lab, findings: Findings) -> None:
             Load([service.port], plan, clients=5, rate=40, keep_alive=False) as fresh,
         ):
             time.sleep(4 if lab.short else 30)
+            wait_until(lambda: len(seen) > 2, 60)
         stop.set()
         watcher.join()
     records = kept.records + fresh.records

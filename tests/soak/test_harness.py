@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from soak import report
+from soak.daemons import wait_until
 from soak.faulty import Fault, FaultyProxy
 from soak.findings import SCENARIOS, Findings, Scenario, Verdict
 from soak.lab import Lab
@@ -124,7 +125,7 @@ def test_a_load_records_every_answer(upstream: int) -> None:
     """Statuses, the worker of a kept connection, and what was dropped or refused."""
     plan = numbers(["token"], writes=1.0)
     with Load([upstream], plan, clients=2, rate=100) as load:
-        threading.Event().wait(0.5)
+        wait_until(lambda: len(load.records) > 20, 30)
     tags = [record.tag for record in load.records]
     assert len(set(tags)) == len(tags) > 10
     ended = [record for record in load.records if record.status == 201]
@@ -137,7 +138,7 @@ def test_a_load_records_every_answer(upstream: int) -> None:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     with Load([port], plan, clients=1, rate=50) as load:
-        threading.Event().wait(0.1)
+        wait_until(lambda: bool(load.records), 30)
     assert {record.fault for record in load.records} == {"refused"}
 
 
