@@ -99,7 +99,7 @@ def recycled(lab: Lab, findings: Findings) -> None:
             while not stop.wait(0.05):
                 seen.update(service.workers())
 
-        watcher = threading.Thread(target=watch)
+        watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         with (
             Load([service.port], plan, clients=5, rate=40) as kept,
