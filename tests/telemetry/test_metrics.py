@@ -15,7 +15,7 @@ from resource_server.telemetry import Metrics, cognito_calls
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
 
-RANDOM = "/randoms/<int(max=9223372036854775807):random_id>"
+RANDOM = "/randoms/<int:random_id>"
 
 
 def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
