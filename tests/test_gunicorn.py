@@ -83,8 +83,8 @@ def _gunicorn(
         yield ask
     finally:
         process.terminate()
-        process.wait(timeout=10)
-        log.close()
+        with log:
+            process.wait(timeout=40)  # gunicorn lets requests end for thirty seconds
 
 
 def _until(condition: Callable[[], bool], log: Path, seconds: float = 20) -> None:
