@@ -58,7 +58,7 @@ def configure(entry: Pool, trigger: Handler | None = None) -> CognitoIdpUserPool
             "PreTokenGenerationConfig": {"LambdaVersion": "V2_0", "LambdaArn": arn}
         }
     name = entry.name or entry.id
-    pool = next((pool for pool in gaps.pools() if pool.id == entry.id), None)
+    pool = gaps.find_pool(entry.id)
     if pool is None:
         pool = new_pool(entry.id, name, config)
     pool.name, pool.mfa_config = name, entry.mfa.upper()

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, jsonify, request
 
-from resource_server.emulator.gaps import outbox, pools
+from resource_server.emulator.gaps import find_pool, outbox, pools
 from resource_server.emulator.gaps.directory import find_user
 from resource_server.emulator.gaps.outboxes import SentCode
 
@@ -50,6 +50,6 @@ def _is_asked_for(sent: SentCode) -> bool:
         return False
     if name is None or name == sent.username:
         return True
-    pool = next((pool for pool in pools() if pool.id == sent.pool_id), None)
+    pool = find_pool(sent.pool_id)
     user = find_user(pool, name) if pool else None
     return user is not None and user.username == sent.username

@@ -51,7 +51,7 @@ class EmulatorServer(Server):
         self._forget()
 
     def _forget(self) -> None:
-        for pool in [pool for pool in gaps.pools() if pool.id == self._state.pool_id]:
+        if (pool := gaps.find_pool(self._state.pool_id)) is not None:
             del pool.backend.user_pools[pool.id]
 
     def _write(self) -> None:

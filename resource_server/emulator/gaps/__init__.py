@@ -32,7 +32,7 @@ from resource_server.emulator.gaps import (
     tokens,
 )
 from resource_server.emulator.gaps.clocks import clock
-from resource_server.emulator.gaps.directory import pools, user_status
+from resource_server.emulator.gaps.directory import find_pool, pools, user_status
 from resource_server.emulator.gaps.outboxes import Outbox, SentCode, outbox
 from resource_server.emulator.gaps.tokens import (
     issuer_of,
@@ -49,6 +49,7 @@ __all__ = [
     "SentCode",
     "clock",
     "fill",
+    "find_pool",
     "issuer_of",
     "keys_of",
     "outbox",

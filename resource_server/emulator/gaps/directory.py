@@ -47,6 +47,11 @@ def pools() -> Iterator[CognitoIdpUserPool]:
             yield from backend.user_pools.values()
 
 
+def find_pool(pool_id: str) -> CognitoIdpUserPool | None:
+    """Find a pool in any region."""
+    return next((pool for pool in pools() if pool.id == pool_id), None)
+
+
 def user_status(user: CognitoIdpUser) -> str:
     """Return a user's status as text; moto keeps an enum there."""
     return UserStatus(user.status).value

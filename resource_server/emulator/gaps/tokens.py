@@ -23,10 +23,10 @@ from resource_server.emulator.gaps.clocks import clock
 from resource_server.emulator.gaps.directory import (
     bearer,
     client_of,
+    find_pool,
     find_user,
     not_authorized,
     parameter,
-    pools,
     refusal,
     require_client_secret,
     require_enabled,
@@ -452,7 +452,6 @@ def _serve_jwks(
     _request: object, full_url: str, _headers: object
 ) -> tuple[int, dict[str, str], str]:
     pool_id = urlsplit(full_url).path.split("/")[1]
-    for pool in pools():
-        if pool.id == pool_id:
-            return 200, {"Content-Type": "application/json"}, json.dumps(keys_of(pool).jwks())
+    if (pool := find_pool(pool_id)) is not None:
+        return 200, {"Content-Type": "application/json"}, json.dumps(keys_of(pool).jwks())
     return 404, {"Content-Type": "application/json"}, '{"message": "User pool does not exist."}'

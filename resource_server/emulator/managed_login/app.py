@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, current_app, g, request
 
-from resource_server.emulator.gaps import pools
+from resource_server.emulator.gaps import find_pool
 from resource_server.emulator.managed_login.discovery import discovery
 from resource_server.emulator.managed_login.exchange import exchange
 from resource_server.emulator.managed_login.grants import Grants
@@ -33,8 +33,7 @@ def create_app(public_url: str) -> Flask:
 def _find_pool(_endpoint: str | None, values: dict[str, Any] | None) -> None:
     if values is None or "pool_id" not in values:
         return
-    pool_id = values.pop("pool_id")
-    g.pool = next((pool for pool in pools() if pool.id == pool_id), None)
+    g.pool = find_pool(values.pop("pool_id"))
     if g.pool is None:
         abort(404, "There is no such user pool here.")
 
