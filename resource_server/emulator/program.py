@@ -18,6 +18,7 @@ from resource_server.emulator.server import development_pool
 from resource_server.emulator.serving import CannotServe, Server
 from resource_server.emulator.state import EmulatorState, replace_file
 from resource_server.emulator.trigger import Handler
+from resource_server.tokens.keys import LOOPBACK
 
 _ENDS = frozenset({signal.SIGINT, signal.SIGTERM})
 
@@ -91,7 +92,7 @@ class Program:
         if self._ready_file is not None:
             _write(self._ready_file, json.dumps(shown, indent=1))
         click.echo(welcome.text(shown, self._kept.file if self._kept else None))
-        if host not in {"127.0.0.1", "localhost", "::1"}:
+        if host not in LOOPBACK:
             click.echo(" WARNING: whoever reaches this address can read codes and change users.")
         click.echo(" Ready.")
 

@@ -20,13 +20,13 @@ from werkzeug.wsgi import ClosingIterator
 from resource_server.emulator import gaps
 from resource_server.emulator.control import control
 from resource_server.emulator.managed_login import create_app
+from resource_server.tokens.keys import LOOPBACK
 
 if TYPE_CHECKING:
     from flask import Flask
 
 # What is not moto's: the pools' own endpoints, and ours.
 _OURS = re.compile(r"/(health$|_emulator/|[a-z]+(-[a-z]+)+-[0-9]+_[0-9A-Za-z]+/)")
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _FOREIGN = b"""The emulator is for programs on this machine.
 If others call it by another name, start it with that as --public-url.
 """
@@ -48,7 +48,7 @@ class Server:
         self._save = save
         self._moto = DomainDispatcherApplication(_moto_app)
         self._web: Flask | None = None
-        self._hosts = _LOOPBACK
+        self._hosts = LOOPBACK
         # moto's models know no locks, and a file is written: one request at a time.
         self._lock = threading.Lock()
         self._idle = threading.Condition()
@@ -68,7 +68,7 @@ class Server:
         name = f"[{host}]" if ":" in host else host
         reached = "127.0.0.1" if host in {"0.0.0.0", "::"} else name  # noqa: S104 - a comparison
         url = public_url or f"http://{reached}:{self._server.server_port}"
-        self._hosts = _LOOPBACK | {urlsplit(url).hostname or host, host}
+        self._hosts = LOOPBACK | {urlsplit(url).hostname or host, host}
         self._web = create_app(url)
         self._web.register_blueprint(control)
         return url

@@ -30,7 +30,7 @@ from resource_server.tokens.parsing import base64url_decode
 MIN_RSA_BITS = 2048
 MAX_JWKS_BYTES = 1024 * 1024
 _CHUNK_BYTES = 16 * 1024
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Fetch = Callable[[str, float], bytes]
 """(address, seconds allowed in all) -> the JWKS document, or an OSError or ValueError."""
@@ -103,7 +103,7 @@ def _public_key(member: dict[str, Any]) -> RSAPublicKey | None:
 def require_https(uri: str) -> None:
     """Raise ValueError unless an address is https, or http on loopback."""
     address = urlsplit(uri)
-    if address.scheme != "https" and address.hostname not in _LOOPBACK:
+    if address.scheme != "https" and address.hostname not in LOOPBACK:
         raise ValueError("the address must be https")
 
 

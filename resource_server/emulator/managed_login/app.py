@@ -11,8 +11,8 @@ from resource_server.emulator.managed_login.discovery import discovery
 from resource_server.emulator.managed_login.exchange import exchange
 from resource_server.emulator.managed_login.grants import Grants
 from resource_server.emulator.managed_login.pages import pages
+from resource_server.tokens.keys import LOOPBACK
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _FOR_PAGES = frozenset({"discovery", "exchange"})
 
 
@@ -54,7 +54,7 @@ def _keep_other_pages_out() -> Response | None:
 
 def _is_loopback(origin: str) -> bool:
     try:
-        return urlsplit(origin).hostname in _LOOPBACK
+        return urlsplit(origin).hostname in LOOPBACK
     except ValueError:
         return False
 
