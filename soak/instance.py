@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class Instance:
         options: tuple[str, ...] = (),
     ) -> None:
         self.port = free_port()
+        self.ask = partial(ask, self.port)
         command = [sys.executable, "-m", "gunicorn", "soak.named:app"]
         command += ["--config", str(ROOT / "gunicorn.conf.py"), "--no-control-socket"]
         command += ["--workers", str(workers), "--threads", str(threads)]
@@ -70,18 +72,6 @@ class Instance:
             return self.ask("GET", path, token=token)[0]
         except OSError:
             return 0
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        token: str | None = None,
-        form: str | None = None,
-        timeout: float = 30,
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Send one request on a connection of its own."""
-        return ask(self.port, method, path, token=token, form=form, timeout=timeout)
 
     def sign_in(self, username: str) -> str:
         """Return a new access token of a user."""

@@ -5,14 +5,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from flask_migrate import upgrade
 
 from resource_server import create_app
 from resource_server.extensions import db
-from resource_server.settings import Settings
 from soak import ledger, neighbours
 from soak.daemons import Daemon
 from soak.faulty import Fault, FaultyProxy
@@ -22,7 +20,6 @@ from soak.load import Record
 from tests.postgres import DisposablePostgres
 
 POLL_SECONDS = 2.0
-RATE_LIMITS = "ratelimit_storage_uri"
 
 
 class Lab:
@@ -51,12 +48,7 @@ class Lab:
         self._migrate()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def proxy(self, port: int) -> FaultyProxy:
@@ -130,19 +122,13 @@ class Lab:
         self._stack.callback(made.end)
         return made
 
-    @property
-    def limits(self) -> bool:
-        """Whether the service has rate limits (RATELIMIT_STORAGE_URI)."""
-        return RATE_LIMITS in Settings.model_fields
-
     def mend(self) -> None:
         """Break nothing any more."""
         self.cognito.set(Fault.NONE)
         self.keys.set(Fault.NONE)
 
     def _migrate(self) -> None:
-        names = {name.upper() for name in Settings.model_fields}
-        app = create_app({k: v for k, v in self.environment().items() if k in names})
+        app = create_app(self.environment())
         with app.app_context():
             upgrade()
             db.engine.dispose()

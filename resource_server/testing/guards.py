@@ -11,8 +11,6 @@ from typing import Any
 from resource_server.testing.options import Guard
 
 LOOPBACK = ["127.0.0.1", "::1"]
-SHARED_CONTEXT = "_push_request_context"
-"""pytest-flask's fixture: it keeps one request context pushed, whose `g` all requests share."""
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from soak.instance import ask, sign_in
 from soak.lab import POLL_SECONDS, Lab
 from soak.load import Load, numbers
 
-_NEEDS_LIMITS = "the service has no rate limits (RATELIMIT_STORAGE_URI) yet: nothing to hold"
 _LIMIT = 10
 
 
@@ -60,8 +59,6 @@ def signed_out(lab: Lab, findings: Findings) -> None:
 )
 def limited(lab: Lab, findings: Findings) -> None:
     """Spend the limit of one name on both instances in turn."""
-    if not lab.limits:
-        raise neighbours.Missing(_NEEDS_LIMITS)
     port = free_port()
     store = lab.neighbour(neighbours.redis(lab.home, port))
     uri, limit = f"redis://127.0.0.1:{port}", f"{_LIMIT}/hour"
@@ -88,8 +85,6 @@ def limited(lab: Lab, findings: Findings) -> None:
 )
 def redis_killed(lab: Lab, findings: Findings) -> None:
     """Kill Redis, sign in without it, and bring it back."""
-    if not lab.limits:
-        raise neighbours.Missing(_NEEDS_LIMITS)
     port = free_port()
     store = lab.neighbour(neighbours.redis(lab.home, port))
     uri = f"redis://127.0.0.1:{port}"
