@@ -35,7 +35,8 @@ def watch(
         ends(context, _name(parsed["Error"].get("Code", "")) if "Error" in parsed else "none")
 
     def fails(exception: Exception, context: dict[str, Any], **_: object) -> None:
-        response: Mapping[str, Any] = getattr(exception, "response", {})
+        # A connection's errors have a `response`, too: None.
+        response: Mapping[str, Any] = getattr(exception, "response", None) or {}
         code = response.get("Error", {}).get("Code", type(exception).__name__)
         ends(context, _name(code))
 

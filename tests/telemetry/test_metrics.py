@@ -1,11 +1,14 @@
 """What /metrics counts, in one process."""
 
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
 import pytest
 from apiflask import APIFlask
+from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
 from botocore.stub import Stubber
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
@@ -121,6 +124,22 @@ def test_what_never_reached_cognito_is_counted_too(aws_credentials: None) -> Non
     text, name = metrics.exposition().decode(), "cognito_call_duration_seconds_count"
     assert value(text, name, operation="ForgetDevice", error="EndpointConnectionError") == 1
     assert value(text, name, operation="GetUser", error="other") == 1
+
+
+def test_a_cognito_that_never_answers_is_counted_and_told_as_it_is(aws_credentials: None) -> None:
+    """The time-out reaches whoever called, as botocore's own; counting it breaks nothing."""
+    metrics = Metrics()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        once = Config(read_timeout=0.05, retries={"total_max_attempts": 1})
+        client = boto3.client(
+            "cognito-idp", region_name="eu-west-2", endpoint_url=address, config=once
+        )
+        cognito_calls.watch(client, metrics)
+        with pytest.raises(ReadTimeoutError):
+            client.forget_device(AccessToken="x", DeviceKey="y")
+    text, name = metrics.exposition().decode(), "cognito_call_duration_seconds_count"
+    assert value(text, name, operation="ForgetDevice", error="ReadTimeoutError") == 1
 
 
 def test_connections_in_use_are_counted(
