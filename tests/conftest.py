@@ -26,7 +26,6 @@ from sqlalchemy.orm import Session
 
 from resource_server import create_app
 from resource_server.emulator import gaps
-from resource_server.emulator.keys import PoolKeys
 from resource_server.emulator.server import EmulatorServer
 from resource_server.emulator.state import DEMO_PASSWORD, EmulatorState
 from resource_server.extensions import db
@@ -90,12 +89,6 @@ def _read_aws_models_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(botocore.session, "create_loader", lambda _path=None: loader)
         yield
-
-
-@pytest.fixture(scope="session")
-def pool_keys(cognito_keys: PoolKeys) -> PoolKeys:
-    """Two real RSA key pairs, made once."""
-    return cognito_keys
 
 
 @pytest.fixture(scope="session")
@@ -181,12 +174,18 @@ def _migrate(url: str) -> None:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """An SQLite database of the test's own, with its tables."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'test.sqlite')}"
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> str:
     """The database of a test: PostgreSQL, or SQLite where the test asks for both."""
     if getattr(request, "param", "postgresql") == "sqlite":
-        template = request.getfixturevalue("sqlite_template")
-        return f"sqlite:///{shutil.copy(template, tmp_path / 'test.sqlite')}"
-    url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("sqlite_url")
+    else:
+        url = request.getfixturevalue("postgres_url")
     assert isinstance(url, str)
     return url
 

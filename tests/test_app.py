@@ -131,13 +131,13 @@ def test_two_apps_do_not_share_anything(
     app: APIFlask,
     mock_cognito_client: CognitoIdp,
     cognito_pool: CognitoPool,
-    sqlite_template: Path,
+    sqlite_url: str,
     make_app: MakeApp,
 ) -> None:
     """Each app accepts its own client's tokens, whichever was made first."""
     other = make_app(
         {**mock_cognito_client.settings, "AWS_COGNITO_APP_CLIENT_ID": "another"}
-        | {"DATABASE_URL": f"sqlite:///{sqlite_template}"}
+        | {"DATABASE_URL": sqlite_url}
     )
     mine, theirs = cognito_pool.access_token(), cognito_pool.access_token(client_id="another")
 

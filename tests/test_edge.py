@@ -1,9 +1,7 @@
 """Proxies that are believed and those that are not; browsers at other origins."""
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import pytest
 import responses
@@ -23,15 +21,13 @@ ORIGIN = "https://app.example.com"
 def make(
     mock_cognito_client: CognitoIdp,
     jwks: responses.RequestsMock,
-    sqlite_template: Path,
-    tmp_path: Path,
+    sqlite_url: str,
     make_app: Callable[[Mapping[str, str]], APIFlask],
 ) -> MakeApp:
     """Make an app with settings of a test's own and a route that tells what it sees."""
-    url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'edge.sqlite')}"
 
     def make(**settings: str) -> APIFlask:
-        app = make_app({**mock_cognito_client.settings, "DATABASE_URL": url, **settings})
+        app = make_app({**mock_cognito_client.settings, "DATABASE_URL": sqlite_url, **settings})
 
         @app.get("/seen")
         def seen() -> dict[str, object]:

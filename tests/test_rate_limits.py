@@ -53,15 +53,13 @@ TOKEN_ENDPOINTS = {"/users/login", "/users/login/challenge", "/users/refresh"}
 def make_client(
     mock_cognito_client: CognitoIdp,
     jwks: responses.RequestsMock,
-    sqlite_template: Path,
-    tmp_path: Path,
+    sqlite_url: str,
     make_app: Callable[[Mapping[str, str]], APIFlask],
 ) -> MakeClient:
     """Make a client of an app with limits of its own."""
-    url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'limits.sqlite')}"
 
     def make(**settings: str) -> FlaskClient:
-        config = {**mock_cognito_client.settings, "DATABASE_URL": url}
+        config = {**mock_cognito_client.settings, "DATABASE_URL": sqlite_url}
         limits = {f"RATELIMIT_{name}": value for name, value in settings.items()}
         return make_app(config | limits).test_client()
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ class CommandLine:
 
 @pytest.fixture
 def run(
-    world: World, sqlite_template: Path, make_app: Callable[[Mapping[str, str]], APIFlask]
+    world: World, sqlite_url: str, make_app: Callable[[Mapping[str, str]], APIFlask]
 ) -> CommandLine:
     """The command line of an app on the world's pool."""
-    return CommandLine(make_app({**world.settings, "DATABASE_URL": f"sqlite:///{sqlite_template}"}))
+    return CommandLine(make_app({**world.settings, "DATABASE_URL": sqlite_url}))

@@ -21,7 +21,7 @@ from tests.provisioning.conftest import World
 
 @pytest.fixture
 def emulated(
-    tmp_path: Path, make_app: Callable[[Mapping[str, str]], APIFlask], sqlite_template: Path
+    tmp_path: Path, make_app: Callable[[Mapping[str, str]], APIFlask], sqlite_url: str
 ) -> Iterator[CommandLine]:
     """The command line of an app on an emulator that is served over HTTP."""
     state = EmulatorState.new()
@@ -29,7 +29,7 @@ def emulated(
     server = EmulatorServer(state, tmp_path / "emulator.json")
     server.start()
     settings = state.settings | {"COGNITO_EMULATOR": "off"}
-    yield CommandLine(make_app({**settings, "DATABASE_URL": f"sqlite:///{sqlite_template}"}))
+    yield CommandLine(make_app({**settings, "DATABASE_URL": sqlite_url}))
     server.stop()
 
 

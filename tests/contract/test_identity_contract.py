@@ -113,7 +113,9 @@ def _emulator(request: pytest.FixtureRequest) -> World:
 
 
 def _fake(request: pytest.FixtureRequest) -> World:
-    fake = FakeIdentity(CognitoPool(f"{REGION}_Fake", "fake", request.getfixturevalue("pool_keys")))
+    fake = FakeIdentity(
+        CognitoPool(f"{REGION}_Fake", "fake", request.getfixturevalue("cognito_keys"))
+    )
 
     def add(username: str, *, must_change_password: bool = False) -> None:
         fake.add_user(

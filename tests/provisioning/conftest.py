@@ -140,7 +140,7 @@ class World:
 
 @pytest.fixture
 def world(
-    mock_cognito_client: CognitoIdp, pool_keys: PoolKeys, monkeypatch: pytest.MonkeyPatch
+    mock_cognito_client: CognitoIdp, cognito_keys: PoolKeys, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
     """A pool as somebody made it who knew nothing of this service."""
     with mock_aws(config={"lambda": {"use_docker": False}}):
@@ -150,7 +150,7 @@ def world(
             UserPoolId=pool["Id"], ClientName="service", GenerateSecret=True, **RICH_CLIENT
         )["UserPoolClient"]
         for moto_pool in gaps.pools():
-            gaps.set_keys(moto_pool, pool_keys)
+            gaps.set_keys(moto_pool, cognito_keys)
         # By moto's own hands: a third client takes longer to make than the test.
         role = iam_backends[DEFAULT_ACCOUNT_ID]["aws"].create_role(
             role_name="trigger",

@@ -13,9 +13,9 @@ def other_keys() -> PoolKeys:
 
 
 @pytest.fixture
-def forge(pool_keys: PoolKeys, other_keys: PoolKeys) -> Forge:
+def forge(cognito_keys: PoolKeys, other_keys: PoolKeys) -> Forge:
     """A pool and an attacker."""
-    return Forge(pool_keys, other_keys)
+    return Forge(cognito_keys, other_keys)
 
 
 @pytest.fixture

@@ -48,9 +48,9 @@ def without(member: str, jwk: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def jwk(pool_keys: PoolKeys) -> dict[str, Any]:
+def jwk(cognito_keys: PoolKeys) -> dict[str, Any]:
     """One good public key."""
-    return dict(pool_keys.access.as_dict(private=False))
+    return dict(cognito_keys.access.as_dict(private=False))
 
 
 @pytest.fixture
@@ -145,10 +145,10 @@ UNUSABLE: list[Any] = [
 
 @pytest.mark.parametrize("spoil", UNUSABLE)
 def test_a_key_that_may_not_serve_is_passed_over(
-    spoil: Spoil, jwk: dict[str, Any], pool_keys: PoolKeys
+    spoil: Spoil, jwk: dict[str, Any], cognito_keys: PoolKeys
 ) -> None:
     """One bad key among good ones harms none of them; a set of it alone is no set."""
-    bad = spoil(jwk, pool_keys)
+    bad = spoil(jwk, cognito_keys)
     good = jwk | {"kid": "good"}
     for members in ([bad, good], [good, bad], [bad, good, bad]):
         assert list(KeySet.parse(document(*members)).keys) == ["good"]
@@ -179,10 +179,10 @@ def test_a_key_that_may_serve_is_found_by_its_id(
     assert encoded_number(keys[jwk["kid"]].public_numbers().n) == published["n"]
 
 
-def test_both_keys_of_a_pool_are_read(pool_keys: PoolKeys) -> None:
+def test_both_keys_of_a_pool_are_read(cognito_keys: PoolKeys) -> None:
     """A pool has one key pair for access tokens and one for ID tokens."""
-    keys = KeySet.parse(published(pool_keys)).keys
-    assert set(keys) == {pool_keys.access.kid, pool_keys.id.kid}
+    keys = KeySet.parse(published(cognito_keys)).keys
+    assert set(keys) == {cognito_keys.access.kid, cognito_keys.id.kid}
 
 
 NO_SETS = {
@@ -279,13 +279,13 @@ def test_making_a_store_asks_nobody(server: JwksServer) -> None:
     assert server.fetches == 0
 
 
-def test_keys_are_downloaded_once(server: JwksServer, kid: str, pool_keys: PoolKeys) -> None:
+def test_keys_are_downloaded_once(server: JwksServer, kid: str, cognito_keys: PoolKeys) -> None:
     """All that follows within the hour is served from the process."""
     store = server.store()
     first = store.find(kid)
     for server.seconds in (1, 60, 3599):
         assert store.find(kid) == first
-        assert store.find(str(pool_keys.id.kid))[0] is first[0]
+        assert store.find(str(cognito_keys.id.kid))[0] is first[0]
     assert server.uris == [URI]
 
 

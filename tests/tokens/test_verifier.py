@@ -699,10 +699,10 @@ def test_counters_tell_what_happened(forge: Forge) -> None:
 
 
 @pytest.fixture(scope="session")
-def steady(pool_keys: PoolKeys, other_keys: PoolKeys) -> tuple[CognitoVerifier, str, JoseKeySet]:
+def steady(cognito_keys: PoolKeys, other_keys: PoolKeys) -> tuple[CognitoVerifier, str, JoseKeySet]:
     """A verifier, a token it accepts, and joserfc's view of the same keys."""
-    forge = Forge(pool_keys, other_keys)
-    keys = JoseKeySet.import_key_set(pool_keys.jwks())  # type: ignore[arg-type]
+    forge = Forge(cognito_keys, other_keys)
+    keys = JoseKeySet.import_key_set(cognito_keys.jwks())  # type: ignore[arg-type]
     return forge.verifier(), forge.token(), keys
 
 
@@ -792,7 +792,7 @@ HEADERS = st.fixed_dictionaries(
 @settings(max_examples=200, deadline=None)
 @given(HEADERS)
 def test_what_joserfc_refuses_of_well_signed_headers_is_refused(
-    pool_keys: PoolKeys,
+    cognito_keys: PoolKeys,
     other_keys: PoolKeys,
     steady: tuple[CognitoVerifier, str, JoseKeySet],
     members: dict[str, Any],
@@ -800,7 +800,7 @@ def test_what_joserfc_refuses_of_well_signed_headers_is_refused(
     """A second opinion on headers of every kind, well signed: we are never the more lenient one."""
     verifier, good, keys = steady
     assert joserfc_takes(good, keys)
-    forge = Forge(pool_keys, other_keys)
+    forge = Forge(cognito_keys, other_keys)
     if members.get("kid") == "pool":
         members = members | {"kid": forge.kid}
     text = forge.token(json.dumps(members).encode())
