@@ -123,6 +123,7 @@ def _identity_error(error: identity.IdentityError) -> Response:
 
 
 def _rate_limited(error: RateLimited) -> Response:
+    note_refusal("rate_limited")
     return answer(replace(TOO_MANY, retry_after=error.retry_after))
 
 

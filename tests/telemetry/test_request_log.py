@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from threading import Thread
 
@@ -92,6 +92,20 @@ def test_a_refusal_says_why(
         "insufficient_scope",
         "bad_credentials",
     ]
+
+
+def test_a_limit_of_ours_is_told_from_cognitos(
+    make_app: Callable[[Mapping[str, str]], APIFlask],
+    mock_cognito_client: CognitoIdp,
+    sqlite_url: str,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    """Both are 429; the log, and so the counter, says whose it was."""
+    limit = {"RATELIMIT_SIGN_IN_PER_NAME": "1/hour", "DATABASE_URL": sqlite_url}
+    client = make_app({**mock_cognito_client.settings, **limit}).test_client()
+    for _ in range(2):
+        client.post("/users/login", data={"username": "ada", "password": "Wr0ng-passw0rd!"})
+    assert [line["reason"] for line in lines(log)] == ["bad_credentials", "rate_limited"]
 
 
 def test_addresses_that_are_none_are_not_repeated(
