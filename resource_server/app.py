@@ -106,13 +106,10 @@ def _services(app: APIFlask, settings: Settings, metrics: telemetry.Metrics | No
     with app.app_context():
         revocations = DenyListSnapshot(db.engine.begin, poll=settings.revocation_poll_seconds)
     secret = settings.aws_cognito_app_client_secret
+    endpoint_url = settings.aws_endpoint_url_cognito_identity_provider
     identity = CognitoIdentityProvider(
         cognito_calls.watch(
-            cognito_client(
-                settings.aws_region,
-                endpoint_url=settings.aws_endpoint_url_cognito_identity_provider,
-            ),
-            metrics,
+            cognito_client(settings.aws_region, endpoint_url=endpoint_url), metrics
         ),
         client_id=settings.aws_cognito_app_client_id,
         client_secret=secret.get_secret_value() if secret else None,
@@ -120,11 +117,7 @@ def _services(app: APIFlask, settings: Settings, metrics: telemetry.Metrics | No
     )
     directory = CognitoUserDirectory(
         lambda: cognito_calls.watch(
-            admin_client(
-                settings.aws_region,
-                endpoint_url=settings.aws_endpoint_url_cognito_identity_provider,
-            ),
-            metrics,
+            admin_client(settings.aws_region, endpoint_url=endpoint_url), metrics
         ),
         pool_id=settings.aws_user_pool_id,
     )

@@ -42,21 +42,22 @@ def register(app: Flask, metrics: Metrics | None = None, mirror: Mirror | None =
         seconds = time.perf_counter() - request.environ[_BEGUN]
         method = request.method if request.method in _METHODS else "other"
         route = request.url_rule.rule if request.url_rule else "none"
+        reason = refusal_or_none()
         if metrics is not None:
             metrics.requests.labels(method, route, response.status_code).inc()
             metrics.durations.labels(method, route).observe(seconds)
-            if reason := refusal_or_none():
+            if reason is not None:
                 metrics.refusals.labels(reason).inc()
         if mirror is not None:
             mirror.carry()
-        _log(method, route, response.status_code, seconds)
+        _log(method, route, response.status_code, seconds, reason)
         return response
 
     app.before_request(begin)
     app.after_request(finish)
 
 
-def _log(method: str, route: str, status: int, seconds: float) -> None:
+def _log(method: str, route: str, status: int, seconds: float, reason: str | None) -> None:
     probed = request.endpoint in _PROBES and status < HTTPStatus.INTERNAL_SERVER_ERROR
     level = logging.DEBUG if probed else logging.INFO
     if not logger.isEnabledFor(level):
@@ -71,6 +72,6 @@ def _log(method: str, route: str, status: int, seconds: float) -> None:
     if principal is not None:
         fields["sub_hash"] = pseudonym(principal.sub)
         fields["client_id"] = principal.client_id
-    if reason := refusal_or_none():
+    if reason is not None:
         fields["reason"] = reason
     logger.log(level, "%s %s %s", method, route, status, extra={"fields": fields})
