@@ -16,7 +16,6 @@ from resource_server.auth import ResourceServer
 from resource_server.cli import cognito as cli_cognito
 from resource_server.cli import users as cli_users
 from resource_server.emulator import embedded
-from resource_server.extensions import db
 from resource_server.identity.cognito import (
     CognitoIdentityProvider,
     admin_client,
@@ -50,12 +49,12 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     settings = load_settings({**(emulator.settings if emulator else {}), **(config or {})})
     logs.configure(style=settings.log_format, level=settings.log_level)
     _configure_flask(app, settings)
-    database.configure(app, settings)
+    connections = database.configure(app, settings)
     edge.configure(app, settings)
     metrics = (
         telemetry.Metrics(settings.prometheus_multiproc_dir) if settings.metrics_enabled else None
     )
-    made = _services(app, settings, metrics)
+    made = _services(settings, connections, metrics)
     made.attach(app.extensions)
     telemetry.register(app, made, metrics)
     ResourceServer(app, made.verifier)
@@ -102,9 +101,10 @@ def _configure_flask(app: APIFlask, settings: Settings) -> None:
         logger.warning("no DATABASE_URL or RDS_*: using SQLite in %s", app.instance_path)
 
 
-def _services(app: APIFlask, settings: Settings, metrics: telemetry.Metrics | None) -> Services:
-    with app.app_context():
-        revocations = DenyListSnapshot(db.engine.begin, poll=settings.revocation_poll_seconds)
+def _services(
+    settings: Settings, connections: database.Connections, metrics: telemetry.Metrics | None
+) -> Services:
+    revocations = DenyListSnapshot(connections.transaction, poll=settings.revocation_poll_seconds)
     secret = settings.aws_cognito_app_client_secret
     endpoint_url = settings.aws_endpoint_url_cognito_identity_provider
     identity = CognitoIdentityProvider(
@@ -123,6 +123,7 @@ def _services(app: APIFlask, settings: Settings, metrics: telemetry.Metrics | No
     )
     return Services(
         settings=settings,
+        connections=connections,
         verifier=_verifier(settings, revocations),
         revocations=revocations,
         identity=identity,

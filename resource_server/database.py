@@ -1,5 +1,12 @@
 """The database of one app: its connections, their time limits, and what a lost one means.
 
+Stores of requests ask for a connection when they have a statement for it (`Connections`). Sessions
+are for administration, which compares and writes many rows at once.
+
+There are two pools. To switch one connection between AUTOCOMMIT and transactions costs two round
+trips each time, as much as the transaction that it spares; so those of one pool stay in AUTOCOMMIT,
+and the other one, for all that is rarer, keeps a single connection open.
+
 Connections are not tried before use (`pool_pre_ping`): that is a round trip for every request, and
 a connection can still be lost after it. Instead a request that only reads is repeated once, see
 `RetryingFlask`; SQLAlchemy has replaced all connections of the pool by then.
@@ -7,13 +14,14 @@ a connection can still be lost after it. Instead a request that only reads is re
 
 import logging
 import sqlite3
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from apiflask import APIFlask
 from flask import request
 from flask.typing import ResponseReturnValue
-from sqlalchemy import URL, event
+from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 
 from resource_server.extensions import db, migrate
@@ -23,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 _SQLITE = "sqlite:///resource_server.sqlite"  # relative to the instance folder
+_AUTOCOMMIT = "AUTOCOMMIT"
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _MILLISECONDS = 1000
 # A server that vanished without a word is noticed after 30 s of silence, or 10 s after something
@@ -34,6 +43,29 @@ _TCP = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10 * _MILLISECONDS,
 }
+
+
+class Connections:
+    """Opens connections as a store's work needs them.
+
+    `engine` opens transactions; without an engine for AUTOCOMMIT it is switched for that.
+    """
+
+    def __init__(self, engine: Engine, committing: Engine | None = None) -> None:
+        self._engine = engine
+        self._committing = committing or engine.execution_options(isolation_level=_AUTOCOMMIT)
+
+    def autocommit(self) -> AbstractContextManager[Connection]:
+        """Open one whose statements are each a transaction of their own.
+
+        This is for work that is one statement: BEGIN and COMMIT, or ROLLBACK after a read, would
+        be two more round trips.
+        """
+        return self._committing.connect()
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """Open one in a transaction, which commits at the end."""
+        return self._engine.begin()
 
 
 class RetryingFlask(APIFlask):
@@ -57,17 +89,28 @@ class RetryingFlask(APIFlask):
         return super().dispatch_request(*args, **kwargs)
 
 
-def configure(app: APIFlask, settings: Settings) -> None:
+def configure(app: APIFlask, settings: Settings) -> Connections:
     """Give an app its database and its migrations; nothing connects yet."""
-    url = settings.sqlalchemy_url
-    app.config["SQLALCHEMY_DATABASE_URI"] = url or _SQLITE
-    if url is not None and url.get_backend_name() == "postgresql":
-        app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _postgres_options(settings, url)
+    url = settings.sqlalchemy_url or make_url(_SQLITE)
+    pool: dict[str, Any] = {}
+    rare: dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        pool = _postgres_options(settings, url)
+        most = settings.db_pool_size + settings.db_max_overflow
+        rare = {"pool_size": 1, "max_overflow": most - 1}
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = pool | rare
+    app.config["SQLALCHEMY_BINDS"] = {
+        _AUTOCOMMIT: {"url": url, "isolation_level": _AUTOCOMMIT, **pool}
+    }
     db.init_app(app)
     migrate.init_app(app, db, directory=str(MIGRATIONS), render_as_batch=True)
     with app.app_context():
-        if db.engine.dialect.name == "sqlite":
-            event.listen(db.engine, "connect", prepare_sqlite)
+        engines = db.engines
+    for engine in engines.values():
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", prepare_sqlite)
+    return Connections(engines[None], engines[_AUTOCOMMIT])
 
 
 def _postgres_options(settings: Settings, url: URL) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from resource_server.database import Connections
 from resource_server.identity.directory import UserDirectory
 from resource_server.identity.provider import IdentityProvider
 from resource_server.rate_limits import RateLimits
@@ -19,6 +20,7 @@ class Services:
     """One app's settings and the collaborators made from them."""
 
     settings: Settings
+    connections: Connections
     verifier: CognitoVerifier
     revocations: DenyListSnapshot
     identity: IdentityProvider

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import pytest
@@ -25,17 +25,20 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.orm import Session
 
 from resource_server import create_app
+from resource_server.database import Connections
 from resource_server.emulator import gaps
 from resource_server.emulator.server import EmulatorServer
 from resource_server.emulator.state import DEMO_PASSWORD, EmulatorState
 from resource_server.extensions import db
-from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.settings import Settings
 from resource_server.testing import CognitoIdp, CognitoOptions, KitUser
 from resource_server.triggers import pre_token_generation
 from tests.documented import DocumentedClient
 from tests.postgres import DisposablePostgres
 from tests.redaction import SecretWatch
+
+if TYPE_CHECKING:
+    from resource_server.services import Services
 
 # For `make fuzz`.
 hypothesis_settings.register_profile("fuzz", max_examples=400, deadline=None)
@@ -203,11 +206,15 @@ def app(
     with app.app_context():
         engines: dict[str | None, Engine | Connection] = db.engines  # type: ignore[assignment]
         engine = db.engine
+    services: Services = app.extensions["resource_server"]
     with engine.connect() as connection, connection.begin() as transaction:
         # Sessions join the savepoint: their commits release it, and nothing outlives the test.
         connection.begin_nested()
         engines[None] = connection
-        _join(app.extensions["resource_server"].revocations, connection)
+        joined: Any = _Joined(connection)
+        services.connections._engine = services.connections._committing = joined
+        # A test's transaction is its own thread's.
+        services.revocations._flight._spawn = lambda run: run()
         yield app
         transaction.rollback()
     engines[None] = engine
@@ -227,19 +234,30 @@ def make_app(clean_environment: None) -> Iterator[Callable[[Mapping[str, str]], 
     yield make
     for app in made:
         with app.app_context():
-            db.engine.dispose()
+            for engine in db.engines.values():
+                engine.dispose()
 
 
-def _join(deny_list: DenyListSnapshot, connection: Connection) -> None:
-    """Let an app's deny list take part in the test's transaction, so in the test's own thread."""
+class _Joined:
+    """In an engine's place: whatever is opened is a savepoint of the test's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     @contextmanager
-    def nested() -> Iterator[Connection]:
-        with connection.begin_nested():
-            yield connection
+    def connect(self) -> Iterator[Connection]:
+        """Open a savepoint, to be released at the end."""
+        with self._connection.begin_nested():
+            yield self._connection
 
-    deny_list._connect = nested
-    deny_list._flight._spawn = lambda run: run()
+    begin = connect
+
+
+@pytest.fixture
+def connections(app: APIFlask) -> Connections:
+    """The database as the app's stores see it."""
+    mine: Services = app.extensions["resource_server"]
+    return mine.connections
 
 
 @pytest.fixture

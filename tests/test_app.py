@@ -16,17 +16,17 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import create_engine, select, text
-from sqlalchemy.orm import Session
 
 from resource_server import create_app
 from resource_server.auth import current_principal, presented_token, require_scope
+from resource_server.database import Connections
 from resource_server.extensions import db
 from resource_server.randoms.models import RandomNumber
-from resource_server.randoms.store import BoundsOutOfOrder, OwnedRandoms
+from resource_server.randoms.store import BoundsOutOfOrder, Drawn, OwnedRandoms
 from resource_server.services import services
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
-from resource_server.users import accounts
+from resource_server.users.accounts import Account
 from resource_server.users.models import User
 from tests.conftest import both_databases
 from tests.documented import DocumentedClient
@@ -105,26 +105,27 @@ def test_changes_at_once_are_not_lost(committed_app: APIFlask, cognito_pool: Cog
     assert 500 <= changed["num"] <= 600
 
 
-def test_a_change_that_lost_a_race_begins_anew(app: APIFlask, session: Session) -> None:
+def test_a_change_that_lost_a_race_begins_anew(connections: Connections) -> None:
     """When the bounds changed between reading and writing, the newer ones are what is checked."""
-    accounts.add(session, sub="ada", username="ada")
-    item = OwnedRandoms("ada", session).create(0, 10)
+    ada = Account(id=1, sub="ada", username="ada", email=None, full_name=None, disabled=False)
+    item = OwnedRandoms(ada, connections).create(0, 10)
 
     class Interrupted(OwnedRandoms):
         interrupted = False
 
-        def get(self, random_id: int) -> RandomNumber:
+        def get(self, random_id: int) -> Drawn:
             number = super().get(random_id)
             if not self.interrupted:
                 self.interrupted = True
-                session.execute(
-                    text("UPDATE randoms SET min_value = 5, num = 10 WHERE id = :id"),
-                    {"id": random_id},
-                )
+                with connections.autocommit() as connection:
+                    connection.execute(
+                        text("UPDATE randoms SET min_value = 5, num = 10 WHERE id = :id"),
+                        {"id": random_id},
+                    )
             return number
 
     with pytest.raises(BoundsOutOfOrder):
-        Interrupted("ada", session).redraw(item.id, max_value=4)
+        Interrupted(ada, connections).redraw(item.id, max_value=4)
 
 
 def test_two_apps_do_not_share_anything(

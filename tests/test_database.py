@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import responses
@@ -19,13 +19,14 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from resource_server.database import Connections
 from resource_server.extensions import db
 from resource_server.identity.directory import DirectoryUser
 from resource_server.randoms.store import OwnedRandoms
 from resource_server.revocations import store
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
-from resource_server.users import accounts
+from resource_server.users import accounts, projection
 from tests.conftest import REGION
 from tests.postgres import DisposablePostgres
 
@@ -99,9 +100,9 @@ def end_connections(control: Engine) -> None:
 
 
 def engine_of(app: APIFlask) -> Engine:
-    """Return the app's pool of connections."""
+    """Return the pool of connections that stores work with."""
     with app.app_context():
-        return db.engine
+        return db.engines["AUTOCOMMIT"]
 
 
 def rows(control: Engine) -> int:
@@ -148,15 +149,22 @@ def test_a_request_that_writes_is_not_repeated(
     assert client.post("/randoms", headers=headers, json=BOUNDS).status_code == 201
 
 
+def _inserts(run: Callable[[], object]) -> Callable[..., None]:
+    """Make a listener to statements that does something at an INSERT of a number."""
+
+    def listener(*told: Any) -> None:
+        if told[2].startswith("INSERT INTO randoms"):
+            run()
+
+    return listener
+
+
 def test_a_write_that_is_interrupted_is_not_there(
     app: APIFlask, headers: dict[str, str], control: Engine
 ) -> None:
-    """The connection ends between INSERT and COMMIT: 503, and no row."""
-
-    def lose(_connection: Connection) -> None:
-        end_connections(control)
-
-    with _listening(engine_of(app), "commit", lose):
+    """The connection ends before the INSERT comes through: 503, and no row."""
+    lose = _inserts(lambda: end_connections(control))
+    with _listening(engine_of(app), "before_cursor_execute", lose):
         answer = app.test_client().post("/randoms", headers=headers, json=BOUNDS)
     assert (answer.status_code, answer.json) == (503, AWAY)
     assert rows(control) == 0
@@ -165,13 +173,12 @@ def test_a_write_that_is_interrupted_is_not_there(
 def test_a_write_whose_fate_is_unknown_is_there_once(
     app: APIFlask, headers: dict[str, str], control: Engine
 ) -> None:
-    """The answer to COMMIT is lost: 503, and no second try writes it again."""
+    """The answer to the INSERT is lost: 503, and no second try writes it again."""
 
-    def lose(connection: Connection) -> None:
-        connection.connection.commit()
-        raise OperationalError("COMMIT", None, Exception("lost"), connection_invalidated=True)
+    def lose() -> None:
+        raise OperationalError("INSERT", None, Exception("lost"), connection_invalidated=True)
 
-    with _listening(engine_of(app), "commit", lose):
+    with _listening(engine_of(app), "after_cursor_execute", _inserts(lose)):
         answer = app.test_client().post("/randoms", headers=headers, json=BOUNDS)
     assert (answer.status_code, answer.json) == (503, AWAY)
     assert rows(control) == 1
@@ -180,12 +187,9 @@ def test_a_write_whose_fate_is_unknown_is_there_once(
 def test_a_write_that_is_done_is_acknowledged(
     app: APIFlask, headers: dict[str, str], control: Engine
 ) -> None:
-    """A connection that is lost after the commit does not matter any more: 201."""
-
-    def lose(_session: Session) -> None:
-        end_connections(control)
-
-    with _listening(Session, "after_commit", lose):
+    """A connection that is lost after the INSERT does not matter any more: 201."""
+    lose = _inserts(lambda: end_connections(control))
+    with _listening(engine_of(app), "after_cursor_execute", lose):
         answer = app.test_client().post("/randoms", headers=headers, json=BOUNDS)
     assert (answer.status_code, rows(control)) == (201, 1)
 
@@ -277,7 +281,7 @@ def test_a_lock_is_not_waited_for_for_ever(
 ) -> None:
     """Whoever holds a table, say a migration, makes requests 503, not pile up."""
     impatient = make_app({**config, "DB_LOCK_TIMEOUT_SECONDS": "0.2"})
-    with engine_of(app).begin() as connection:
+    with app.extensions["resource_server"].connections.transaction() as connection:
         connection.execute(text("LOCK TABLE users IN ACCESS EXCLUSIVE MODE"))
         started = time.monotonic()
         answer = impatient.test_client().get("/randoms", headers=headers)
@@ -401,8 +405,8 @@ def _another_migration(control: Engine) -> Connection:
 def test_no_query_of_a_request_reads_a_whole_table(app: APIFlask) -> None:
     """With 100,000 rows in each table, whatever a request asks looks at a thousand at the most.
 
-    Left out: the first reading of the deny list, which is all of it, and `accounts.named`, by which
-    an administrator's command finds a user by name.
+    Left out: the first reading of the deny list, which is all of it, and `projection.named`, by
+    which an administrator's command finds a user by name.
     """
     engine = engine_of(app)
     with engine.begin() as connection:
@@ -438,26 +442,35 @@ ANALYZE;
 """
 
 
+class _Holder(NamedTuple):
+    """Whose token it is."""
+
+    sub: str
+    username: str | None = None
+
+
 def _ask_all(engine: Engine) -> None:
     """Ask everything that requests ask."""
+    connections = Connections(engine)
+    accounts.describe(connections, "sub-7", full_name="Seven")
+    mine = OwnedRandoms(accounts.active_account(connections, _Holder("sub-7")), connections)
+    first, *_ = mine.page(limit=20)
+    mine.page(limit=20, after=50_000)
+    mine.page(limit=20, offset=40)
+    mine.redraw(first.id, max_value=9)
+    mine.create(1, 6)
+    mine.delete(first.id)
+    accounts.remove(connections, "sub-9")
     with Session(engine) as session:
-        accounts.page(session, limit=100)
-        accounts.page(session, limit=100, after=50_000)
-        accounts.by_sub(session, "sub-7")
-        accounts.describe(session, "sub-7", full_name="Seven")
-        accounts.set_disabled(session, ["sub-8"], disabled=True)
+        projection.page(session, limit=100)
+        projection.page(session, limit=100, after=50_000)
+        projection.by_sub(session, "sub-7")
+        projection.set_disabled(session, ["sub-8"], disabled=True)
         page = [
             DirectoryUser(f"sub-{n}", f"user-{n}", email=None, full_name=None, enabled=True)
             for n in range(1, 61)
         ]
-        accounts.compare(session, page)
-        mine = OwnedRandoms("sub-7", session)
-        first, *_ = mine.page(limit=20)
-        mine.page(limit=20, after=50_000)
-        mine.page(limit=20, offset=40)
-        mine.redraw(first.id, max_value=9)
-        mine.delete(first.id)
-        accounts.remove(session, "sub-9")
+        projection.compare(session, page)
     with engine.begin() as connection:
         store.newer_than(connection, 100_000, now=500)
         store.add(connection, [("sub", "sub-7", 1)], now=1010, expires_at=2_000_000)

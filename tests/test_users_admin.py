@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from resource_server.database import Connections
 from resource_server.emulator import gaps
 from resource_server.identity.directory import DirectoryUser, UserDirectory
 from resource_server.identity.errors import (
@@ -25,7 +26,7 @@ from resource_server.identity.errors import (
 )
 from resource_server.testing import CognitoIdp, KitUser, bearer
 from resource_server.testing.pool import CognitoPool
-from resource_server.users import accounts, administration
+from resource_server.users import accounts, administration, projection
 from resource_server.users.models import User
 from tests.conftest import both_databases, without_aws_credentials
 from tests.fake_directory import InMemoryDirectory
@@ -137,13 +138,19 @@ def test_a_disabled_administrator_is_refused(
 
 @both_databases
 def test_the_list_is_read_page_by_page(
-    app: APIFlask, client: FlaskClient, session: Session, admin: dict[str, str]
+    app: APIFlask,
+    client: FlaskClient,
+    session: Session,
+    admin: dict[str, str],
+    connections: Connections,
 ) -> None:
     """By id; the Link leads on until there is no more; Cognito is not asked."""
     directory = InMemoryDirectory()
     _use(app, directory)
     for number in range(4):
-        accounts.add(session, sub=f"sub{number}", username=f"user{number}", email=f"{number}@x.org")
+        accounts.add(
+            connections, sub=f"sub{number}", username=f"user{number}", email=f"{number}@x.org"
+        )
     address: str | None = "/users?limit=2"
     pages = []
     while address is not None:
@@ -237,10 +244,10 @@ def test_nobody_disables_themself(
 
 
 def test_a_user_who_is_gone_from_cognito_is_disabled_here(
-    client: FlaskClient, session: Session, admin: dict[str, str]
+    client: FlaskClient, session: Session, admin: dict[str, str], connections: Connections
 ) -> None:
     """And cannot be enabled, since there is nobody who could sign in."""
-    accounts.add(session, sub=SUB, username="gone")
+    accounts.add(connections, sub=SUB, username="gone")
     disabled = client.post(f"/users/{SUB}/disable", headers=admin)
     assert (disabled.status_code, disabled.json["disabled"]) == (200, True)
     refused = client.post(f"/users/{SUB}/enable", headers=admin)
@@ -305,13 +312,17 @@ def test_with_cognito_away_the_user_is_out_here_and_again_heals(  # noqa: PLR091
 
 
 def test_with_cognito_away_nobody_is_enabled(
-    app: APIFlask, client: FlaskClient, session: Session, admin: dict[str, str]
+    app: APIFlask,
+    client: FlaskClient,
+    session: Session,
+    admin: dict[str, str],
+    connections: Connections,
 ) -> None:
     """Cognito goes first, so the row stays as it is."""
     directory = InMemoryDirectory([DirectoryUser(SUB, "grace", enabled=False)])
     _use(app, directory)
-    accounts.add(session, sub=SUB, username="grace")
-    accounts.set_disabled(session, [SUB], disabled=True)
+    accounts.add(connections, sub=SUB, username="grace")
+    projection.set_disabled(session, [SUB], disabled=True)
     directory.faults = [IdentityUnavailable()]
     assert client.post(f"/users/{SUB}/enable", headers=admin).status_code == 503
     session.commit()
@@ -343,10 +354,12 @@ def test_with_both_away_nothing_is_said_to_be_done(session: Session) -> None:
     assert directory.users[SUB].enabled
 
 
-def test_someone_who_may_be_elsewhere_is_enabled_here(session: Session) -> None:
+def test_someone_who_may_be_elsewhere_is_enabled_here(
+    session: Session, connections: Connections
+) -> None:
     """A user of another trusted pool, or an app client: this directory does not have them."""
-    accounts.add(session, sub="client1", username="client1")
-    accounts.set_disabled(session, ["client1"], disabled=True)
+    accounts.add(connections, sub="client1", username="client1")
+    projection.set_disabled(session, ["client1"], disabled=True)
     directory, deny_list = InMemoryDirectory(), Away()
     row = administration.enable(
         session, directory, deny_list, sub="client1", by="test", only_here=True

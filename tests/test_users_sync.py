@@ -13,13 +13,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from resource_server.database import prepare_sqlite
+from resource_server.database import Connections, prepare_sqlite
 from resource_server.identity.directory import DirectoryUser
 from resource_server.identity.errors import IdentityUnavailable, TooManyRequests
 from resource_server.randoms.models import RandomNumber
 from resource_server.revocations.models import Revocation
 from resource_server.revocations.snapshot import DenyListSnapshot
-from resource_server.users import accounts, administration
+from resource_server.users import accounts, administration, projection
 from resource_server.users.models import User
 from resource_server.users.sync import Sync, TooManyGone
 from tests.conftest import both_databases
@@ -36,6 +36,11 @@ class World:
     session: Session
     deny_list: DenyListSnapshot
     directory: InMemoryDirectory
+
+    @property
+    def connections(self) -> Connections:
+        """The database as stores see it."""
+        return Connections(self.engine)
 
     def sync(self, **options: Any) -> Mapping[str, int]:
         """Run a sync; return the counts that are not zero."""
@@ -252,7 +257,7 @@ def test_gone_users_can_be_deleted_with_all_they_own(world: World) -> None:
 def test_the_row_of_an_app_client_is_not_gone(world: World) -> None:
     """A client-credentials token has a row, and no user in the directory."""
     fill(world, 1)
-    accounts.add(world.session, sub="client1", username="client1")
+    accounts.add(world.connections, sub="client1", username="client1")
     assert world.sync(not_ours={"client1"}, delete=True) == {"listed": 1, "unchanged": 1}
     assert set(world.rows()) == {person(0).sub, "client1"}
 
@@ -263,8 +268,7 @@ def test_whoever_signs_up_meanwhile_is_not_gone(world: World) -> None:
 
     def sign_up(page: int) -> None:
         if page == 1:
-            with Session(world.engine) as other:
-                accounts.add(other, sub="late", username="late")
+            accounts.add(world.connections, sub="late", username="late")
 
     world.directory.before_page = sign_up
     assert world.sync(delete=True) == {"listed": 90, "unchanged": 90}
@@ -273,10 +277,9 @@ def test_whoever_signs_up_meanwhile_is_not_gone(world: World) -> None:
 
 def test_whoever_signs_up_before_their_page_is_made_once(world: World) -> None:
     """A row that appears between looking and writing is no conflict."""
-    found = accounts.compare(world.session, [person(0)])
-    with Session(world.engine) as other:
-        accounts.add(other, sub=person(0).sub, username="typed")
-    accounts.apply(world.session, [person(0)], found, world.deny_list)
+    found = projection.compare(world.session, [person(0)])
+    accounts.add(world.connections, sub=person(0).sub, username="typed")
+    projection.apply(world.session, [person(0)], found, world.deny_list)
     [row] = world.rows().values()
     assert (row.username, row.email) == ("user0", "user0@example.com")
 
@@ -301,7 +304,7 @@ def test_a_list_that_lags_behind_enables_nobody(
     fill(world, 2)
     stale = world.directory.page()
     world.directory.disable("user1")
-    accounts.set_disabled(world.session, [person(1).sub], disabled=True)
+    projection.set_disabled(world.session, [person(1).sub], disabled=True)
     monkeypatch.setattr(world.directory, "page", lambda _: stale)
     assert world.sync() == {"listed": 2, "unchanged": 2}
     assert world.rows()[person(1).sub].disabled
@@ -416,9 +419,9 @@ def test_one_connection_is_enough(database_url: str, world: World) -> None:
     deny_list = DenyListSnapshot(engine.begin)
     with Session(engine) as session:
         narrow = replace(world, session=session, deny_list=deny_list)
-        accounts.add(session, sub="gone", username="gone")
+        accounts.add(Connections(engine), sub="gone", username="gone")
         assert narrow.sync() == {"listed": 2, "made": 2, "disabled": 1, "gone": 1}
-        accounts.page(session, limit=1)  # as a view does, looking for the administrator
+        projection.page(session, limit=1)  # as a view does, looking for the administrator
         administration.disable(session, world.directory, deny_list, sub=person(1).sub, by="test")
         administration.enable(session, world.directory, deny_list, sub=person(1).sub, by="test")
     engine.dispose()
@@ -459,10 +462,10 @@ class Endless(InMemoryDirectory):
 
 def test_follow_does_it_for_a_few_users(world: World) -> None:
     """Made, and told what was different."""
-    found = accounts.follow(world.session, [person(0), person(1)], world.deny_list)
+    found = projection.follow(world.session, [person(0), person(1)], world.deny_list)
     assert found.made == {person(0).sub, person(1).sub}
     assert set(world.rows()) == found.made
-    assert accounts.follow(world.session, [], world.deny_list).same == frozenset()
+    assert projection.follow(world.session, [], world.deny_list).same == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -478,22 +481,22 @@ def test_differs_tells_what_follow_would_change(
     world: World, change: Callable[[DirectoryUser], DirectoryUser], expected: bool
 ) -> None:
     """The same rule, for one user."""
-    accounts.follow(world.session, [person(0)], world.deny_list)
+    projection.follow(world.session, [person(0)], world.deny_list)
     user = change(person(0))
-    row = accounts.by_sub(world.session, user.sub)
+    row = projection.by_sub(world.session, user.sub)
     assert row is not None
-    assert accounts.differs(row, user) is expected
-    found = accounts.compare(world.session, [user])
+    assert projection.differs(row, user) is expected
+    found = projection.compare(world.session, [user])
     assert bool(found.changed | found.disabled | found.enabled) is expected
 
 
 def test_rows_are_found_by_sub_name_or_address(world: World) -> None:
     """In this order; several rows may have one address."""
-    accounts.add(world.session, sub="a", username="b", email="office@example.com")
-    accounts.add(world.session, sub="b", username="c", email="office@example.com")
+    accounts.add(world.connections, sub="a", username="b", email="office@example.com")
+    accounts.add(world.connections, sub="b", username="c", email="office@example.com")
 
     def subs(name: str) -> list[str]:
-        return sorted(row.sub for row in accounts.named(world.session, name))
+        return sorted(row.sub for row in projection.named(world.session, name))
 
     assert subs("a") == ["a"]
     assert subs("b") == ["b"]
@@ -505,6 +508,6 @@ def test_rows_are_found_by_sub_name_or_address(world: World) -> None:
 def test_pages_of_rows_go_on_after_an_id(world: World) -> None:
     """By id, up to the limit."""
     fill(world, 5)
-    first = accounts.page(world.session, limit=3)
-    rest = accounts.page(world.session, limit=3, after=first[-1].id)
+    first = projection.page(world.session, limit=3)
+    rest = projection.page(world.session, limit=3, after=first[-1].id)
     assert [row.username for row in (*first, *rest)] == [f"user{number}" for number in range(5)]

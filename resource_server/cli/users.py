@@ -21,7 +21,7 @@ from resource_server.identity.errors import (
     TooManyRequests,
 )
 from resource_server.services import services
-from resource_server.users import accounts, administration
+from resource_server.users import administration, projection
 from resource_server.users.models import User
 from resource_server.users.sync import Counts, Sync, TooManyGone
 
@@ -100,7 +100,7 @@ def disable(name: str) -> None:
                 db.session(), mine.directory, mine.revocations, sub=sub, by=_OPERATOR
             )
         except IdentityError:
-            row_now = accounts.by_sub(db.session(), sub)
+            row_now = projection.by_sub(db.session(), sub)
             if row_now is not None and row_now.disabled:
                 click.echo("Disabled here, but not in Cognito: run it again.", err=True)
             raise
@@ -145,8 +145,8 @@ def show(name: str, *, as_json: bool) -> None:
             user = services().directory.get(sub)
         except NoSuchUser:
             user = None
-        row = accounts.by_sub(db.session(), sub)
-    differs = row is None or user is None or accounts.differs(row, user)
+        row = projection.by_sub(db.session(), sub)
+    differs = row is None or user is None or projection.differs(row, user)
     there = None if user is None else _of_user(user)
     here = None if row is None else _of_row(row)
     if as_json:
@@ -192,10 +192,10 @@ def _sub_of(name: str) -> str:
     try:
         found = services().directory.find(name)
     except IdentityError:
-        found = accounts.named(db.session(), name)
+        found = projection.named(db.session(), name)
         if not found:
             raise
-    found = found or accounts.named(db.session(), name)
+    found = found or projection.named(db.session(), name)
     if not found:
         raise NoSuchUser
     if len(found) > 1:

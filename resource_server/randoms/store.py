@@ -1,13 +1,23 @@
-"""Random numbers in the database. The owner comes first and is in every WHERE."""
+"""Random numbers in the database. The owner comes first and is in every WHERE.
+
+One statement does each of these, built once and sent by itself, without a transaction around it
+(docs/performance.md): it finds rows of the owner's alone, and none for an account that is disabled.
+"""
 
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Select, delete, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import BigInteger, Executable, Row, bindparam, delete, insert, select, update
 
 from resource_server.bodies import MAX_ID
+from resource_server.database import Connections
 from resource_server.randoms.models import RandomNumber
+from resource_server.users.accounts import ACTIVE_OWNER, Holder, active_account
+from resource_server.users.models import User
+
+Drawn = Row[tuple[int, int, int, int]]
+"""A number as it is in the database: id, num, min_value, max_value."""
 
 
 class NoSuchRandom(LookupError):
@@ -18,48 +28,77 @@ class BoundsOutOfOrder(ValueError):
     """The new bounds, with those that stay, are not in order."""
 
 
+def _given(name: str) -> Any:
+    return bindparam(name, type_=BigInteger)
+
+
+_COLUMNS = (RandomNumber.id, RandomNumber.num, RandomNumber.min_value, RandomNumber.max_value)
+_MINE = RandomNumber.owner_sub == ACTIVE_OWNER
+_ITEM = _MINE & (RandomNumber.id == _given("random_id"))
+_NUM, _LOW, _HIGH = _given("drawn"), _given("low"), _given("high")
+
+_PAGE = (
+    select(*_COLUMNS)
+    .where(_MINE, RandomNumber.id > _given("after"))
+    .order_by(RandomNumber.id)
+    .limit(_given("limit"))
+    .offset(_given("offset"))
+)
+_GET = select(*_COLUMNS).where(_ITEM)
+_CREATE = (
+    insert(RandomNumber)
+    .from_select(
+        ["owner_sub", "num", "min_value", "max_value"],
+        select(User.sub, _NUM, _LOW, _HIGH).where(User.sub == ACTIVE_OWNER),
+    )
+    .returning(*_COLUMNS)
+)
+_REDRAW = (
+    update(RandomNumber)
+    .where(
+        _ITEM,
+        RandomNumber.min_value == _given("low_before"),
+        RandomNumber.max_value == _given("high_before"),
+    )
+    .values(num=_NUM, min_value=_LOW, max_value=_HIGH)
+    .returning(*_COLUMNS)
+)
+_DELETE = delete(RandomNumber).where(_ITEM).returning(RandomNumber.id)
+
+
 class OwnedRandoms:
-    """The random numbers of one user. Methods that write commit."""
+    """The random numbers of one user. Each method raises AccountDisabled where that is so."""
 
-    def __init__(self, owner: str, session: Session) -> None:
+    def __init__(self, owner: Holder, connections: Connections) -> None:
         self._owner = owner
-        self._session = session
+        self._connections = connections
 
-    def page(
-        self, *, limit: int, offset: int = 0, after: int | None = None
-    ) -> Sequence[RandomNumber]:
+    def page(self, *, limit: int, offset: int = 0, after: int = 0) -> Sequence[Drawn]:
         """Return up to `limit` numbers by id, past the id `after`, past the first `offset`."""
-        statement = self._mine().order_by(RandomNumber.id).limit(limit).offset(offset)
-        if after is not None:
-            statement = statement.where(RandomNumber.id > after)
-        return self._session.scalars(statement).all()
+        found = self._ask(_PAGE, limit=limit, offset=offset, after=after)
+        if not found:
+            self._account()
+        return found
 
-    def create(self, min_value: int, max_value: int) -> RandomNumber:
+    def create(self, min_value: int, max_value: int) -> Drawn:
         """Draw a number between two bounds, both included, and keep it."""
-        number = RandomNumber(
-            owner_sub=self._owner,
-            num=_draw(min_value, max_value),
-            min_value=min_value,
-            max_value=max_value,
-        )
-        self._session.add(number)
-        self._session.commit()
-        return number
+        drawn = _draw(min_value, max_value)
+        made = self._ask(_CREATE, low=min_value, high=max_value, drawn=drawn)
+        if not made:
+            self._account()  # from now on there is one
+            made = self._ask(_CREATE, low=min_value, high=max_value, drawn=drawn)
+        return made[0]
 
-    def get(self, random_id: int) -> RandomNumber:
+    def get(self, random_id: int) -> Drawn:
         """Return one number.
 
         Raises NoSuchRandom.
         """
-        _refuse_impossible(random_id)
-        number = self._session.scalar(self._mine().where(RandomNumber.id == random_id))
-        if number is None:
-            raise NoSuchRandom(random_id)
-        return number
+        return self._one(_GET, random_id)
 
     def redraw(
         self, random_id: int, *, min_value: int | None = None, max_value: int | None = None
-    ) -> RandomNumber:
+    ) -> Drawn:
         """Draw anew, between new bounds where given.
 
         Raises NoSuchRandom or BoundsOutOfOrder.
@@ -72,48 +111,40 @@ class OwnedRandoms:
                 raise BoundsOutOfOrder
             # Two changes at once: whoever finds other bounds than it read begins again, so that
             # neither change is lost. It works alike where rows cannot be locked (SQLite).
-            statement = (
-                update(RandomNumber)
-                .where(
-                    RandomNumber.id == random_id,
-                    RandomNumber.owner_sub == self._owner,
-                    RandomNumber.min_value == number.min_value,
-                    RandomNumber.max_value == number.max_value,
-                )
-                .values(num=_draw(low, high), min_value=low, max_value=high)
-                .returning(RandomNumber)
-                .execution_options(populate_existing=True)
+            changed = self._ask(
+                _REDRAW,
+                random_id=random_id,
+                low=low,
+                high=high,
+                low_before=number.min_value,
+                high_before=number.max_value,
+                drawn=_draw(low, high),
             )
-            changed = self._session.scalar(statement)
-            self._session.commit()
-            if changed is not None:
-                return changed
-            self._session.expire_all()
+            if changed:
+                return changed[0]
 
     def delete(self, random_id: int) -> None:
         """Delete one number.
 
         Raises NoSuchRandom.
         """
-        _refuse_impossible(random_id)
-        statement = (
-            delete(RandomNumber)
-            .where(RandomNumber.id == random_id, RandomNumber.owner_sub == self._owner)
-            .returning(RandomNumber.id)
-        )
-        deleted = self._session.scalar(statement)
-        self._session.commit()
-        if deleted is None:
+        self._one(_DELETE, random_id)
+
+    def _one(self, statement: Executable, random_id: int) -> Drawn:
+        # An id beyond BIGINT: SQLite could not even be asked.
+        found = self._ask(statement, random_id=random_id) if random_id <= MAX_ID else []
+        if not found:
+            self._account()
             raise NoSuchRandom(random_id)
+        return found[0]
 
-    def _mine(self) -> Select[RandomNumber]:
-        return select(RandomNumber).where(RandomNumber.owner_sub == self._owner)
+    def _ask(self, statement: Executable, **values: int) -> Sequence[Drawn]:
+        with self._connections.autocommit() as connection:
+            return connection.execute(statement, {"owner": self._owner.sub, **values}).all()
 
-
-def _refuse_impossible(random_id: int) -> None:
-    """Raise NoSuchRandom for an id beyond BIGINT: SQLite could not even be asked."""
-    if random_id > MAX_ID:
-        raise NoSuchRandom(random_id)
+    def _account(self) -> None:
+        """Tell why nothing was found: raise AccountDisabled, or make the row of a new user."""
+        active_account(self._connections, self._owner)
 
 
 def _draw(low: int, high: int) -> int:

@@ -6,12 +6,11 @@ from flask.typing import ResponseReturnValue
 
 from resource_server.auth import current_principal, require_scope
 from resource_server.bodies import LocationHeaders, PageHeaders, page_answer
-from resource_server.extensions import db
 from resource_server.problems import answer
 from resource_server.randoms.schemas import RandomIn, RandomOut, RandomPatch, RandomsQuery
 from resource_server.randoms.store import BoundsOutOfOrder, NoSuchRandom, OwnedRandoms
 from resource_server.refusals import CONFLICT, Problem, refuses, responds
-from resource_server.users.accounts import active_account
+from resource_server.services import services
 
 randoms = APIBlueprint(
     "randoms",
@@ -32,7 +31,7 @@ _ITEM = "/<int:random_id>"  # no `max`: above it, werkzeug would answer 405 to s
 @randoms.output(list[RandomOut], headers=PageHeaders)  # type: ignore[arg-type]  # the hint is short
 def list_randoms(query: RandomsQuery) -> ResponseReturnValue:
     """List your random numbers by id; `Link: …; rel="next"` leads to the next page."""
-    found = _mine().page(limit=query.limit + 1, offset=query.offset, after=query.after)
+    found = _mine().page(limit=query.limit + 1, offset=query.offset, after=query.after or 0)
     return page_answer(found, RandomOut, limit=query.limit, endpoint=".list_randoms")
 
 
@@ -88,6 +87,4 @@ def _bounds_out_of_order(_error: BoundsOutOfOrder) -> ResponseReturnValue:
 
 
 def _mine() -> OwnedRandoms:
-    """Return the caller's random numbers; a disabled account is refused here."""
-    session = db.session()
-    return OwnedRandoms(active_account(session, current_principal).sub, session)
+    return OwnedRandoms(current_principal, services().connections)

@@ -1,19 +1,20 @@
-"""Rows of users follow the directory.
+"""The account behind a token: its row, made when a `sub` is first seen, refused when disabled.
 
-They are made at sign-up, when a token's `sub` is first seen, or by `flask users sync`.
+Whatever a user owns is found by `ACTIVE_OWNER`, in the statement that asks for it::
+
+    select(Item.id, …).where(Item.owner_sub == ACTIVE_OWNER)
+
+So one round trip tells what there is and that its owner is not disabled, as of this moment and not
+of a while ago. It finds nothing for an account that is disabled or not known yet: whoever finds
+nothing asks `active_account`, which tells the one from the other.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Dialect, String, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningInsert
 
-from resource_server.identity.directory import DirectoryUser
-from resource_server.tokens import AccessToken
+from resource_server.database import Connections
 from resource_server.users.models import User
 
 
@@ -21,212 +22,79 @@ class AccountDisabled(Exception):
     """The account exists and may do nothing."""
 
 
-class Denies(Protocol):
-    """What is needed of the deny list: tokens that are out already must not count any more."""
+class Holder(Protocol):
+    """What is needed of an access token: whose it is."""
 
-    def revoke_users(self, subs: Collection[str]) -> None:
-        """Deny every token that these users were issued until now."""
+    @property
+    def sub(self) -> str:
+        """The user's, for ever; of an app client's own token, the client's id."""
 
-
-@dataclass(frozen=True, slots=True)
-class Differences:
-    """What tells some users of the directory from their rows, by `sub`.
-
-    One user may be in several: new and disabled, changed and enabled.
-    """
-
-    made: frozenset[str]
-    """There is no row yet."""
-    changed: frozenset[str]
-    """User name, e-mail address or full name are different."""
-    disabled: frozenset[str]
-    """Disabled there, and not here or not known here."""
-    enabled: frozenset[str]
-    """Enabled there, disabled here."""
-    same: frozenset[str]
-    ids: tuple[int, ...]
-    """Of the rows there are."""
+    @property
+    def username(self) -> str | None:
+        """None in an app client's own token."""
 
 
-def add(session: Session, *, sub: str, username: str, email: str | None = None) -> None:
-    """Make the row of a user unless there is one; safe for two requests at once. Commits."""
-    row = _insert(session).values(sub=sub, username=username, email=email)
-    session.execute(row.on_conflict_do_nothing(index_elements=["sub"]))
-    session.commit()
+class Account(NamedTuple):
+    """The row of a user; see User."""
+
+    id: int
+    sub: str
+    username: str
+    email: str | None
+    full_name: str | None
+    disabled: bool
 
 
-def active_account(session: Session, token: AccessToken) -> User:
+_OWNER = bindparam("owner", type_=String)
+ACTIVE_OWNER = select(User.sub).where(User.sub == _OWNER, ~User.disabled).scalar_subquery()
+"""The parameter `owner`, a `sub`; NULL unless it is an account's that is not disabled."""
+
+_COLUMNS = (User.id, User.sub, User.username, User.email, User.full_name, User.disabled)
+_ACCOUNT = select(*_COLUMNS).where(User.sub == _OWNER)
+_REMOVE = delete(User).where(User.sub == _OWNER)
+
+
+def add(connections: Connections, *, sub: str, username: str, email: str | None = None) -> None:
+    """Make the row of a user unless there is one; safe for two requests at once."""
+    with connections.autocommit() as connection:
+        row = insert_user(connection.dialect).values(sub=sub, username=username, email=email)
+        connection.execute(row.on_conflict_do_nothing(index_elements=["sub"]))
+
+
+def active_account(connections: Connections, token: Holder) -> Account:
     """Return the account behind a token, making its row if this is the first time.
 
     Raises AccountDisabled.
     """
-    statement = select(User).where(User.sub == token.sub)
-    user = session.scalar(statement)
-    if user is None:
-        # A client-credentials token has no user name; its `sub` is the app client's id.
-        add(session, sub=token.sub, username=token.username or token.sub)
-        user = session.scalars(statement).one()
-    if user.disabled:
+    account = _find(connections, token.sub)
+    if account is None:
+        add(connections, sub=token.sub, username=token.username or token.sub)
+        account = _find(connections, token.sub)
+    if account is None or account.disabled:  # None: deleted in this moment
         raise AccountDisabled
-    return user
+    return account
 
 
-def describe(session: Session, sub: str, **values: str | None) -> User:
-    """Write what the directory says of a user (`email`, `full_name`) into their row. Commits."""
-    statement = (
-        update(User)
-        .where(User.sub == sub)
-        .values(**values)
-        .returning(User)
-        .execution_options(populate_existing=True)
-    )
-    user = session.scalars(statement).one()
-    session.commit()
-    return user
+def describe(connections: Connections, sub: str, **values: str | None) -> Account:
+    """Write what the directory says of a user (`email`, `full_name`) into their row."""
+    statement = update(User).where(User.sub == sub).values(**values).returning(*_COLUMNS)
+    with connections.autocommit() as connection:
+        return Account(*connection.execute(statement).one())
 
 
-def remove(session: Session, sub: str) -> None:
-    """Delete the row of a user and all that belongs to it; it may be gone already. Commits."""
-    session.execute(delete(User).where(User.sub == sub))
-    session.commit()
+def remove(connections: Connections, sub: str) -> None:
+    """Delete the row of a user and all that belongs to it; it may be gone already."""
+    with connections.autocommit() as connection:
+        connection.execute(_REMOVE, {"owner": sub})
 
 
-def page(session: Session, *, limit: int, after: int = 0) -> Sequence[User]:
-    """Return up to `limit` accounts by id, past the id `after`."""
-    statement = select(User).where(User.id > after).order_by(User.id).limit(limit)
-    return session.scalars(statement).all()
-
-
-def by_sub(session: Session, sub: str) -> User | None:
-    """Return the row of a `sub`, if there is one, as it is now in the database."""
-    statement = select(User).where(User.sub == sub).execution_options(populate_existing=True)
-    return session.scalar(statement)
-
-
-def named(session: Session, name: str) -> Sequence[User]:
-    """Return who is meant by a `sub`, else by a user name, else by an e-mail address."""
-    for column in (User.sub, User.username, User.email):
-        if found := session.scalars(select(User).where(column == name).limit(10)).all():
-            return found
-    return []
-
-
-def set_disabled(session: Session, subs: Collection[str], *, disabled: bool) -> None:
-    """Disable or enable the rows there are of some users. Commits."""
-    _mark(session, subs, disabled=disabled)
-    session.commit()
-
-
-def compare(session: Session, users: Sequence[DirectoryUser]) -> Differences:
-    """Tell how the rows of some users, a page of them, differ from the directory."""
-    rows = {row.sub: row for row in session.execute(_rows(tuple(user.sub for user in users)))}
-    by = {user.sub: user for user in users}
-    made = by.keys() - rows.keys()
-    changed = {sub for sub in by.keys() & rows.keys() if _is_different(rows[sub], by[sub])}
-    shut = {sub for sub, row in rows.items() if row.disabled}
-    disabled = {sub for sub, user in by.items() if not user.enabled} - shut
-    enabled = {sub for sub in shut if by[sub].enabled}
-    return Differences(
-        made=frozenset(made),
-        changed=frozenset(changed),
-        disabled=frozenset(disabled),
-        enabled=frozenset(enabled),
-        same=frozenset(by.keys() - made - changed - disabled - enabled),
-        ids=tuple(row.id for row in rows.values()),
-    )
-
-
-def follow(session: Session, users: Sequence[DirectoryUser], deny_list: Denies) -> Differences:
-    """Bring the rows of some users, a page of them, up to what the directory says. Commits.
-
-    Returns what was different.
-    """
-    found = compare(session, users)
-    apply(session, users, found, deny_list)
-    return found
-
-
-def apply(
-    session: Session, users: Sequence[DirectoryUser], found: Differences, deny_list: Denies
-) -> None:
-    """Write what `compare` found. Commits. Two at once, or one beside a sign-up, end alike."""
-    # The deny list takes a connection of its own: whoever held one meanwhile might wait for it.
-    session.rollback()
-    # First: should the rest fail, the next time finds the same users to disable, and denies again.
-    deny_list.revoke_users(found.disabled)
-    stale = found.made | found.changed
-    if values := {user.sub: _values(user) for user in users if user.sub in stale}:
-        # In one order everywhere, so that two at once do not wait for each other.
-        session.execute(_upsert(session), [values[sub] for sub in sorted(values)])
-    _mark(session, found.disabled, disabled=True)
-    _mark(session, found.enabled, disabled=False)
-    session.commit()
-
-
-def differs(row: User, user: DirectoryUser) -> bool:
-    """Tell whether `follow` would change a row."""
-    return _is_different(row, user) or row.disabled == user.enabled
-
-
-def _insert(session: Session) -> Any:
-    # Both dialects say it alike; only their classes differ.
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+def insert_user(dialect: Dialect) -> Any:
+    """Return an INSERT that can say ON CONFLICT: both dialects say it alike, by two classes."""
+    insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
     return insert(User.__table__)  # type: ignore[arg-type]  # a Table, to SQLAlchemy a FromClause
 
 
-def _upsert(session: Session) -> ReturningInsert[Any]:
-    insert = _insert(session)
-    new = insert.excluded
-    upsert = insert.on_conflict_do_update(
-        index_elements=["sub"],
-        set_={
-            "username": new.username,
-            "email": new.email,
-            "full_name": func.coalesce(new.full_name, User.full_name),
-        },
-    )
-    # Nobody reads what it returns: without it, SQLAlchemy sends each row in a statement of its own.
-    statement: ReturningInsert[Any] = upsert.returning(User.id)
-    return statement
-
-
-def _rows(subs: Collection[str]) -> Any:
-    columns = (User.id, User.sub, User.username, User.email, User.full_name, User.disabled)
-    return select(*columns).where(User.sub.in_(subs))
-
-
-def _mark(session: Session, subs: Collection[str], *, disabled: bool) -> None:
-    if subs:
-        statement = update(User).where(User.sub.in_(sorted(subs))).values(disabled=disabled)
-        session.execute(statement, execution_options={"synchronize_session": False})
-
-
-def _values(user: DirectoryUser) -> Mapping[str, Any]:
-    """Return what a row shows of a user, as far as its columns can hold it.
-
-    Cognito's attributes have up to 2,048 characters. An e-mail address cut short would be another.
-    """
-    email, full_name = user.email and _clean(user.email), user.full_name and _clean(user.full_name)
-    return {
-        "sub": user.sub,
-        "username": _clean(user.username),
-        "email": email if email and len(email) <= _LONGEST_EMAIL else None,
-        "full_name": full_name[:_LONGEST_FULL_NAME] if full_name else None,
-    }
-
-
-def _is_different(row: User | Row[Any], user: DirectoryUser) -> bool:
-    """Compare names and addresses. A full name that the directory lacks may be kept here alone."""
-    values = _values(user)
-    return (
-        row.username != values["username"]
-        or row.email != values["email"]
-        or (values["full_name"] is not None and row.full_name != values["full_name"])
-    )
-
-
-def _clean(text: str) -> str:
-    return text.replace("\0", "")  # PostgreSQL takes no NUL
-
-
-_LONGEST_EMAIL, _LONGEST_FULL_NAME = 320, 256
+def _find(connections: Connections, sub: str) -> Account | None:
+    with connections.autocommit() as connection:
+        row = connection.execute(_ACCOUNT, {"owner": sub}).one_or_none()
+    return None if row is None else Account(*row)

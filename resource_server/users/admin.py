@@ -13,7 +13,7 @@ from resource_server.problems import answer
 from resource_server.refusals import Problem, refuses
 from resource_server.services import services
 from resource_server.tokens import AccessToken
-from resource_server.users import accounts, administration
+from resource_server.users import accounts, administration, projection
 from resource_server.users.schemas import UserOut
 
 admin = APIBlueprint(
@@ -56,7 +56,7 @@ def list_users(query: PageQuery) -> ResponseReturnValue:
     For administrators: the members of the group that COGNITO_ADMIN_GROUP names.
     """
     _administrator()
-    found = accounts.page(db.session(), limit=query.limit + 1, after=query.after or 0)
+    found = projection.page(db.session(), limit=query.limit + 1, after=query.after or 0)
     return page_answer(found, UserOut, limit=query.limit, endpoint=".list_users")
 
 
@@ -105,4 +105,4 @@ def _own_account(_error: OwnAccount) -> ResponseReturnValue:
 
 def _administrator() -> str:
     """Return who asks, by `sub`; a disabled account is refused here."""
-    return accounts.active_account(db.session(), current_principal).sub
+    return accounts.active_account(services().connections, current_principal).sub

@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 from resource_server.identity.directory import UserDirectory
 from resource_server.identity.errors import NoSuchUser
-from resource_server.users import accounts
-from resource_server.users.accounts import Denies
+from resource_server.users import projection
 from resource_server.users.models import User
+from resource_server.users.projection import Denies
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +29,11 @@ def disable(
     # Before, not after: half of it may be done when the rest fails.
     logger.info("audit: %s disables user %s", by, sub)
     try:
-        session.rollback()  # see accounts.apply
+        session.rollback()  # see projection.apply
         deny_list.revoke_users([sub])
-        if accounts.by_sub(session, sub) is None:
-            accounts.follow(session, [directory.get(sub)], deny_list)
-        accounts.set_disabled(session, [sub], disabled=True)
+        if projection.by_sub(session, sub) is None:
+            projection.follow(session, [directory.get(sub)], deny_list)
+        projection.set_disabled(session, [sub], disabled=True)
     finally:
         with suppress(NoSuchUser):
             directory.disable(directory.get(sub).username)
@@ -64,14 +64,14 @@ def enable(
         if not only_here:
             raise
     else:
-        if accounts.by_sub(session, sub) is None:
-            accounts.follow(session, [directory.get(sub)], deny_list)
-    accounts.set_disabled(session, [sub], disabled=False)
+        if projection.by_sub(session, sub) is None:
+            projection.follow(session, [directory.get(sub)], deny_list)
+    projection.set_disabled(session, [sub], disabled=False)
     return _row(session, sub)
 
 
 def _row(session: Session, sub: str) -> User:
-    row = accounts.by_sub(session, sub)
+    row = projection.by_sub(session, sub)
     if row is None:  # deleted meanwhile
         raise NoSuchUser
     return row

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 
 from resource_server.identity.directory import DirectoryUser, UserDirectory
 from resource_server.identity.errors import NoSuchUser, TooManyRequests
-from resource_server.users import accounts
-from resource_server.users.accounts import Denies
+from resource_server.users import projection
 from resource_server.users.models import User
+from resource_server.users.projection import Denies
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -127,16 +127,16 @@ class Sync:
             yield len(batch)
 
     def _follow(self, users: Sequence[DirectoryUser]) -> None:
-        found = accounts.compare(self._session, users)
+        found = projection.compare(self._session, users)
         if found.enabled:
             # A list may lag behind. Whoever was disabled a moment ago must not be enabled by it.
             self._session.rollback()
             users = [now for user in users for now in self._now(user, found.enabled)]
-            found = accounts.compare(self._session, users)
+            found = projection.compare(self._session, users)
         if self._dry_run:
             self._session.rollback()
         else:
-            accounts.apply(self._session, users, found, self._deny_list)
+            projection.apply(self._session, users, found, self._deny_list)
         self._seen.extend(found.ids)
         counts = self.counts
         counts.listed += len(users)
@@ -203,7 +203,7 @@ class Sync:
             self._session.execute(statement, execution_options={"synchronize_session": False})
             self._session.commit()
         else:
-            accounts.set_disabled(self._session, [sub], disabled=True)
+            projection.set_disabled(self._session, [sub], disabled=True)
 
     def _patiently(self, ask: Callable[[V], T], about: V) -> T:
         """Ask the directory, and wait where it throttles."""

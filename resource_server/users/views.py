@@ -11,7 +11,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from resource_server.auth import current_principal, presented_token, require_scope
 from resource_server.bodies import MessageOut
-from resource_server.extensions import db
 from resource_server.identity import errors as identity
 from resource_server.identity.errors import AccountGone, IdentityError, SessionEnded
 from resource_server.identity.provider import Challenge, TokenSet
@@ -23,7 +22,7 @@ from resource_server.tokens import TokenError
 from resource_server.tokens.claims import SIGN_IN_SCOPE
 from resource_server.tokens.parsing import unverified_claims
 from resource_server.users import accounts
-from resource_server.users.models import User
+from resource_server.users.accounts import Account
 from resource_server.users.schemas import (
     ChallengeIn,
     ChallengeOut,
@@ -70,10 +69,9 @@ def sign_up(new: SignUpIn) -> ResponseReturnValue:
         message = "User created, but the code could not be sent: ask for a new one"
         return make_response({"message": message}, 202)
     try:
-        accounts.add(db.session(), sub=made.sub, username=new.username, email=new.email)
+        accounts.add(services().connections, sub=made.sub, username=new.username, email=new.email)
     except SQLAlchemyError as error:
         # The account exists, so the answer stands; its row is made at the user's first request.
-        db.session.rollback()
         logger.warning("no row yet for a new user: %s", type(error).__name__)
     return {"message": "User created successfully", "sub": made.sub}, 201
 
@@ -266,7 +264,7 @@ def change_me(changes: ProfilePatch) -> UserOut:
     """Change one's full name, at Cognito first: the row follows it."""
     account = _account()
     services().identity.rename(presented_token(), changes.full_name)
-    account = accounts.describe(db.session(), account.sub, full_name=changes.full_name)
+    account = accounts.describe(services().connections, account.sub, full_name=changes.full_name)
     return UserOut.model_validate(account)
 
 
@@ -285,7 +283,7 @@ def delete_me() -> ResponseReturnValue:
         services().identity.delete_user(presented_token())
     # Before the row goes: a token that still counted would make a new one.
     services().revocations.revoke_user(current_principal.sub)
-    accounts.remove(db.session(), current_principal.sub)
+    accounts.remove(services().connections, current_principal.sub)
     return "", 204
 
 
@@ -335,12 +333,12 @@ def _count(asking: Asking, username: str | None) -> None:
     services().rate_limits.count(asking, address=request.remote_addr, name=username)
 
 
-def _account() -> User:
+def _account() -> Account:
     """Return the caller's account; a disabled one is refused here."""
-    return accounts.active_account(db.session(), current_principal)
+    return accounts.active_account(services().connections, current_principal)
 
 
-def _described(account: User) -> User:
+def _described(account: Account) -> Account:
     """Fill in what the directory knows, if it can be asked just now."""
     try:
         profile = services().identity.profile(presented_token())
@@ -349,7 +347,7 @@ def _described(account: User) -> User:
     if profile.sub != account.sub or (profile.email is None and profile.full_name is None):
         return account
     return accounts.describe(
-        db.session(), account.sub, email=profile.email, full_name=profile.full_name
+        services().connections, account.sub, email=profile.email, full_name=profile.full_name
     )
 
 

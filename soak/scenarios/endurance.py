@@ -17,15 +17,16 @@ _MEGABYTE = 2**20
 def full_load(lab: Lab, findings: Findings) -> None:
     """Ask as fast as the answers come."""
     seconds = 8 if lab.short else 60 * lab.minutes
-    service = lab.shared()
-    plan = numbers(lab.tokens(service.port), writes=0.3)
-    workers = service.workers()
-    with Load([service.port], plan, clients=8, rate=None) as load:
-        time.sleep(seconds / 5)
-        settled = service.resident()
-        time.sleep(seconds * 4 / 5)
-        last = service.resident()
-    same = service.workers() == workers
+    # Workers that are replaced would begin with fresh memory.
+    with lab.instance("--max-requests", "0") as service:
+        plan = numbers(lab.tokens(service.port), writes=0.3)
+        workers = service.workers()
+        with Load([service.port], plan, clients=8, rate=None) as load:
+            time.sleep(seconds / 5)
+            settled = service.resident()
+            time.sleep(seconds * 4 / 5)
+            last = service.resident()
+        same = service.workers() == workers
     records = load.records
     start = records[0].due
     third = seconds / 3

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from resource_server.cli.users import _show_progress
+from resource_server.database import Connections
 from resource_server.identity.directory import DirectoryUser
 from resource_server.identity.errors import (
     DirectoryForbidden,
@@ -101,10 +102,10 @@ def test_a_dry_run_says_so_and_changes_nothing(
 
 
 def test_gone_rows_are_disabled_or_deleted(
-    run: Run, directory: InMemoryDirectory, session: Session
+    run: Run, directory: InMemoryDirectory, session: Session, connections: Connections
 ) -> None:
     """Deleting must be asked for."""
-    accounts.add(session, sub=OTHER, username="gone")
+    accounts.add(connections, sub=OTHER, username="gone")
     assert json.loads(run("sync", "--json").stdout)["gone"] == 1
     assert session.scalars(select(User.disabled).where(User.sub == OTHER)).all() == [True]
     told = json.loads(run("sync", "--json", "--delete-gone").stdout)
@@ -113,11 +114,11 @@ def test_gone_rows_are_disabled_or_deleted(
 
 
 def test_too_many_gone_stop_the_run(
-    run: Run, directory: InMemoryDirectory, session: Session
+    run: Run, directory: InMemoryDirectory, session: Session, connections: Connections
 ) -> None:
     """It says what to look at, and which option goes on."""
     for number in range(12):
-        accounts.add(session, sub=f"sub{number}", username=f"user{number}")
+        accounts.add(connections, sub=f"sub{number}", username=f"user{number}")
     stopped = run("sync", "--json")
     assert stopped.exit_code == 1
     assert "12 of 12 rows" in stopped.stderr
@@ -128,23 +129,31 @@ def test_too_many_gone_stop_the_run(
 
 
 def test_the_app_clients_row_is_left_alone(
-    run: Run, directory: InMemoryDirectory, mock_cognito_client: CognitoIdp, session: Session
+    run: Run,
+    directory: InMemoryDirectory,
+    mock_cognito_client: CognitoIdp,
+    session: Session,
+    connections: Connections,
 ) -> None:
     """A client-credentials token made it; no user of the pool has its `sub`."""
     client_id = mock_cognito_client.client_id
-    accounts.add(session, sub=client_id, username=client_id)
+    accounts.add(connections, sub=client_id, username=client_id)
     assert json.loads(run("sync", "--json", "--delete-gone").stdout)["gone"] == 0
 
 
 def test_with_further_pools_nobody_is_gone(
-    app: APIFlask, run: Run, directory: InMemoryDirectory, session: Session
+    app: APIFlask,
+    run: Run,
+    directory: InMemoryDirectory,
+    session: Session,
+    connections: Connections,
 ) -> None:
     """A row of another pool's user cannot be told from one whose user is gone, and is kept."""
     mine = app.extensions["resource_server"]
     pools = (("eu-west-1_Foreign12", frozenset({"c"})),)
     settings = mine.settings.model_copy(update={"cognito_trusted_pools": pools})
     replace(mine, settings=settings).attach(app.extensions)
-    accounts.add(session, sub=OTHER, username="elsewhere")
+    accounts.add(connections, sub=OTHER, username="elsewhere")
 
     done = run("sync", "--json")
     assert (done.exit_code, json.loads(done.stdout)["gone"]) == (0, 0)
@@ -283,10 +292,10 @@ def test_an_address_of_several_users_is_an_error(
 
 
 def test_with_cognito_away_a_known_user_is_disabled_here(
-    run: Run, directory: InMemoryDirectory, session: Session
+    run: Run, directory: InMemoryDirectory, session: Session, connections: Connections
 ) -> None:
     """It is an error that says which half is done; doing it again does the other."""
-    accounts.add(session, sub=SUB, username="grace")
+    accounts.add(connections, sub=SUB, username="grace")
     directory.faults = [IdentityUnavailable(), IdentityUnavailable()]
     failed = run("disable", "grace")
     assert failed.exit_code == 1
@@ -299,10 +308,10 @@ def test_with_cognito_away_a_known_user_is_disabled_here(
 
 
 def test_show_puts_both_side_by_side(
-    run: Run, directory: InMemoryDirectory, session: Session
+    run: Run, directory: InMemoryDirectory, session: Session, connections: Connections
 ) -> None:
     """And says whether they differ."""
-    accounts.add(session, sub=SUB, username="grace", email="old@example.com")
+    accounts.add(connections, sub=SUB, username="grace", email="old@example.com")
     shown = run("show", "grace")
     assert shown.exit_code == 0
     assert [line.split() for line in shown.stdout.splitlines()] == [
@@ -332,12 +341,12 @@ def test_show_puts_both_side_by_side(
 
 
 def test_show_tells_who_is_missing_where(
-    run: Run, directory: InMemoryDirectory, session: Session
+    run: Run, directory: InMemoryDirectory, session: Session, connections: Connections
 ) -> None:
     """A user without a row, and a row without a user."""
     assert "There is no row yet" in run("show", "grace").stdout
     assert json.loads(run("show", "grace", "--json").stdout)["here"] is None
-    accounts.add(session, sub=OTHER, username="gone")
+    accounts.add(connections, sub=OTHER, username="gone")
     assert "Cognito does not have this user" in run("show", "gone").stdout
     told = json.loads(run("show", "gone", "--json").stdout)
     assert (told["cognito"], told["differs"]) == (None, True)
