@@ -37,6 +37,9 @@ def main(*, short: bool, minutes: float, only: str, write: bool, logs: Path | No
         for each in chosen:
             outcomes.append(run(each, lab))
             click.echo(report.line(outcomes[-1]))
+            if outcomes[-1].verdict is Verdict.BROKEN:
+                for trace in lab.traces():
+                    click.echo(trace, err=True)
         if logs is not None:
             logs.mkdir(parents=True, exist_ok=True)
             for file in lab.home.glob("*.log"):

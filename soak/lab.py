@@ -1,6 +1,7 @@
 """All processes of one run, and what scenarios need of them."""
 
 import contextlib
+import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -121,6 +122,13 @@ class Lab:
         """End a neighbour with the run."""
         self._stack.callback(made.end)
         return made
+
+    def traces(self, most: int = 3) -> list[str]:
+        """Return the last exceptions that the service logged, for whoever asks why it broke."""
+        logs = sorted(self.home.glob("gunicorn-*.log"))
+        lines = (line for log in logs for line in log.read_text(errors="replace").splitlines())
+        found = [str(json.loads(line)["exception"]) for line in lines if '"exception"' in line]
+        return found[-most:]
 
     def mend(self) -> None:
         """Break nothing any more."""

@@ -1,5 +1,6 @@
 """What `make soak` would say of a service that loses writes, hangs or lies."""
 
+import json
 import socket
 import threading
 from collections import Counter
@@ -178,6 +179,16 @@ def test_a_scenario_that_cannot_run_is_skipped_and_one_that_fails_is_broken(
     file.write_text("no place", "utf-8")
     with pytest.raises(ValueError, match="no place for the table"):
         report.write("", file)
+
+
+def test_what_the_service_logged_is_shown(tmp_path: Path) -> None:
+    """The last exceptions of its log, whatever else stands there."""
+    lab = Lab(short=True)
+    lab.home = tmp_path
+    lines = ["Booting worker", '{"message": "fine"}']
+    lines += [json.dumps({"message": "x", "exception": f"Traceback\n{n}"}) for n in range(5)]
+    (tmp_path / "gunicorn-8000.log").write_text("\n".join(lines), "utf-8")
+    assert lab.traces(most=2) == ["Traceback\n3", "Traceback\n4"]
 
 
 def test_every_fault_has_a_name_of_its_own() -> None:
