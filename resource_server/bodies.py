@@ -131,7 +131,7 @@ class StrictJSONProvider(DefaultJSONProvider):
         if self._app.debug:
             return super().response(*args, **kwargs)
         written = orjson.dumps(self._prepare_response_obj(args, kwargs), default=self.default)
-        return self._app.response_class(written, mimetype=self.mimetype)
+        return current_app.response_class(written, mimetype=self.mimetype)
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Read JSON; every fault is a ValueError."""

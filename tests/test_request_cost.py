@@ -98,6 +98,7 @@ def _ask(
 def test_a_request_takes_so_many_round_trips(
     served: APIFlask,
     owner: dict[str, str],
+    *,
     asked: str,
     body: object,
     status: int,
