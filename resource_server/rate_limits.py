@@ -6,6 +6,7 @@ and it logs under a name of its own.
 """
 
 import hashlib
+import importlib
 import ipaddress
 import logging
 import math
@@ -17,16 +18,12 @@ from enum import Enum
 
 from limits import RateLimitItem, parse_many
 from limits.errors import StorageError
-from limits.storage import MemoryStorage, Storage, storage_from_string
+from limits.storage import MemoryStorage, Storage
 from limits.strategies import FixedWindowRateLimiter
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as ConnectionLost
-from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
 IN_MEMORY = "memory://"
-_REDIS_SECONDS = 0.2  # for connecting and for each answer: it is near, or it is away
 _PAUSE_SECONDS = 5
 _IPV6_PREFIX = 64  # what a provider gives to one customer
 _NAME_CHARACTERS = 32
@@ -82,7 +79,7 @@ class RateLimits:
         self._realm = realm
         self._clock = clock
         self._memory = FixedWindowRateLimiter(MemoryStorage())
-        self._shared = None if storage == IN_MEMORY else FixedWindowRateLimiter(_redis(storage))
+        self._shared = None if storage == IN_MEMORY else FixedWindowRateLimiter(_connected(storage))
         self._lock = threading.Lock()
         self._is_away = False
         self._ask_again_at = 0.0
@@ -156,18 +153,10 @@ def _parsed(text: str) -> list[RateLimitItem]:
     return parse_many(text) if text else []
 
 
-def _redis(uri: str) -> Storage:
-    options = {
-        "socket_timeout": _REDIS_SECONDS,
-        "socket_connect_timeout": _REDIS_SECONDS,
-        # Once, at once, for a connection that Redis closed while it lay in the pool; by default
-        # the client waits for seconds.
-        "retry": Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
-    }
-    storage = storage_from_string(uri, wrap_exceptions=True, **options)  # type: ignore[arg-type]
-    if not isinstance(storage, Storage):
-        raise TypeError(f"{type(storage).__name__} is for async programs")
-    return storage
+def _connected(uri: str) -> Storage:
+    """Return Redis; its client takes 12 MB and a tenth of a second, so only who has it loads it."""
+    found: Storage = importlib.import_module("resource_server.redis_storage").connect(uri)
+    return found
 
 
 def _hit(limiter: FixedWindowRateLimiter, item: RateLimitItem, *key: str) -> float | None:

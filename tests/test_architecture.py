@@ -21,7 +21,16 @@ LEVELS = [
     ["database"],
     ["auth", "refusals", "settings", "revocations", "testing", "provisioning"],
     ["emulator"],
-    ["identity", "tokens", "extensions", "logs", "bodies", "triggers", "rate_limits"],
+    [
+        "identity",
+        "tokens",
+        "extensions",
+        "logs",
+        "bodies",
+        "triggers",
+        "rate_limits",
+        "redis_storage",
+    ],
 ]
 HEIGHT = {room: -height for height, rooms in enumerate(LEVELS) for room in rooms}
 
@@ -33,11 +42,11 @@ ONLY_IN = {
     "botocore": {"identity/cognito.py", "identity/cognito_directory.py", "provisioning"},
     "flask_cors": {"edge.py"},
     "joserfc": {"emulator", "testing"},
-    "limits": {"rate_limits.py"},
+    "limits": {"rate_limits.py", "redis_storage.py"},
     "moto": {"emulator", "testing"},
     "opentelemetry": {"telemetry/tracing.py", "telemetry/statements.py"},
     "prometheus_client": {"telemetry"},
-    "redis": {"rate_limits.py"},
+    "redis": {"redis_storage.py"},
 }
 NO_FLASK = [
     "tokens",
@@ -141,6 +150,18 @@ def test_importing_does_nothing() -> None:
         timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_clients_of_what_few_deploy_are_not_loaded() -> None:
+    """Redis and OpenTelemetry cost memory and time at start; who has them pays for them."""
+    script = (
+        "import sys, resource_server.app\n"
+        "print({'redis', 'opentelemetry', 'moto', 'joserfc', 'responses'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "set()\n"
 
 
 def test_the_package_alone_imports_nothing() -> None:
