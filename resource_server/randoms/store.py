@@ -16,7 +16,7 @@ from resource_server.randoms.models import RandomNumber
 from resource_server.users.accounts import ACTIVE_OWNER, Holder, active_account
 from resource_server.users.models import User
 
-Drawn = Row[tuple[int, int, int, int]]
+Drawn = Row[int, int, int, int]
 """A number as it is in the database: id, num, min_value, max_value."""
 
 

@@ -40,10 +40,10 @@ class Differences:
     """Of the rows there are."""
 
 
-def page(session: Session, *, limit: int, after: int = 0) -> Sequence[User]:
+def page(session: Session, *, limit: int, after: int = 0) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return up to `limit` accounts by id, past the id `after`."""
-    statement = select(User).where(User.id > after).order_by(User.id).limit(limit)
-    return session.scalars(statement).all()
+    statement = select(*_COLUMNS).where(User.id > after).order_by(User.id).limit(limit)
+    return session.execute(statement).all()
 
 
 def by_sub(session: Session, sub: str) -> User | None:
@@ -134,8 +134,7 @@ def _upsert(session: Session) -> ReturningInsert[Any]:
 
 
 def _rows(subs: Collection[str]) -> Any:
-    columns = (User.id, User.sub, User.username, User.email, User.full_name, User.disabled)
-    return select(*columns).where(User.sub.in_(subs))
+    return select(*_COLUMNS).where(User.sub.in_(subs))
 
 
 def _mark(session: Session, subs: Collection[str], *, disabled: bool) -> None:
@@ -173,3 +172,4 @@ def _clean(text: str) -> str:
 
 
 _LONGEST_EMAIL, _LONGEST_FULL_NAME = 320, 256
+_COLUMNS = (User.id, User.sub, User.username, User.email, User.full_name, User.disabled)
