@@ -95,7 +95,7 @@ def post_fork(_server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Begin with connections of its own and, before the first request, with the pool's keys.
+    """Begin with connections of its own and, before the first request, with keys and deny list.
 
     Not in `post_fork`: without --preload a worker has no app there yet.
     """
@@ -103,7 +103,9 @@ def post_worker_init(worker: Any) -> None:
     with app.app_context():
         for engine in app.extensions["sqlalchemy"].engines.values():
             engine.dispose(close=False)  # what --preload opened is the parent's to close
-    app.extensions["resource_server"].verifier.ready()
+    services = app.extensions["resource_server"]
+    services.verifier.ready()
+    services.revocations.ready()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

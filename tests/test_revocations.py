@@ -187,6 +187,19 @@ def test_a_process_that_never_read_the_list_cannot_tell(
     assert not here.denies(token)
 
 
+def test_a_process_reads_the_list_before_its_first_request(
+    world: World, mint: Callable[..., AccessToken]
+) -> None:
+    """Asking whether it is ready begins the read, waits for nothing, and reads no second time."""
+    here = world.process(busy=True)
+    assert not here.ready()
+    [read] = world.waiting
+    read()
+    assert here.ready()
+    assert not here.denies(mint())
+    assert world.reads == 1
+
+
 def test_signing_out_ends_all_sessions_and_none_that_begins_later(
     world: World, mint: Callable[..., AccessToken]
 ) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Executable, Row, bindparam, delete, insert, s
 from resource_server.bodies import MAX_ID
 from resource_server.database import Connections
 from resource_server.randoms.models import RandomNumber
-from resource_server.users.accounts import ACTIVE_OWNER, Holder, active_account
+from resource_server.users.accounts import ACTIVE, Holder, active_account, owned
 from resource_server.users.models import User
 
 Drawn = Row[int, int, int, int]
@@ -33,7 +33,7 @@ def _given(name: str) -> Any:
 
 
 _COLUMNS = (RandomNumber.id, RandomNumber.num, RandomNumber.min_value, RandomNumber.max_value)
-_MINE = RandomNumber.owner_sub == ACTIVE_OWNER
+_MINE = owned(RandomNumber.owner_sub)
 _ITEM = _MINE & (RandomNumber.id == _given("random_id"))
 _NUM, _LOW, _HIGH = _given("drawn"), _given("low"), _given("high")
 
@@ -49,7 +49,7 @@ _CREATE = (
     insert(RandomNumber)
     .from_select(
         ["owner_sub", "num", "min_value", "max_value"],
-        select(User.sub, _NUM, _LOW, _HIGH).where(User.sub == ACTIVE_OWNER),
+        select(User.sub, _NUM, _LOW, _HIGH).where(ACTIVE),
     )
     .returning(*_COLUMNS)
 )

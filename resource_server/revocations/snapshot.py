@@ -60,6 +60,12 @@ class DenyListSnapshot:
             back_off=self._back_off,
         )
 
+    def ready(self) -> bool:
+        """Tell whether the list was read; if not, that begins now, unwaited."""
+        if self._read_at == -math.inf:
+            self._flight.start()
+        return self._read_at != -math.inf
+
     def denies(self, token: AccessToken) -> bool:
         """Tell whether a token, its sign-in or its user is on the list.
 
