@@ -100,8 +100,11 @@ class Server:
         )
 
     def cpu_seconds(self) -> float:
-        """Return the processor time of its workers since each began."""
-        return sum(map(_cpu_seconds, self.workers()))
+        """Return the processor time of its workers until now, of those that are gone as well."""
+        parent = self.daemon.process.pid
+        gone = _ticks(parent)[2:]
+        own = [tick for pid in self.workers() for tick in _ticks(pid)[:2]]
+        return (sum(own) + sum(gone)) / os.sysconf("SC_CLK_TCK")
 
     def end(self) -> None:
         """End it, and wait."""
@@ -144,6 +147,7 @@ def _pss_mib(pid: int) -> float:
     raise RuntimeError(f"the kernel does not tell the memory of process {pid}")
 
 
-def _cpu_seconds(pid: int) -> float:
+def _ticks(pid: int) -> list[int]:
+    """Return utime and stime of a process, and both of the children it waited for (proc(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return [int(field) for field in fields[11:15]]

@@ -8,11 +8,11 @@ from typing import Any, Self
 from flask_migrate import upgrade
 from sqlalchemy import create_engine, text
 
+from benchmarks.keys import KeyServer
 from benchmarks.servers import Command, Server
 from resource_server import create_app
 from resource_server.extensions import db
 from resource_server.testing.pool import CognitoPool
-from resource_server.testing.serving import JwksServer
 from tests.postgres import DisposablePostgres
 
 ROOT = Path(__file__).parent.parent
@@ -46,8 +46,7 @@ class Stand:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             self.home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-            keys = stack.enter_context(JwksServer())
-            stack.enter_context(keys.serving(self.pool))
+            self.keys = stack.enter_context(KeyServer(self.pool, self.home))
             self.database_url = stack.enter_context(_Postgres()).url
             self._migrate()
             self._fill()

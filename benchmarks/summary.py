@@ -1,0 +1,91 @@
+"""What rounds amount to: medians, and ratios to the baseline in the same round."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.contestants import BASELINE, Kind
+
+Rounds = Mapping[str, Sequence[float]]
+"""By contestant: requests a second, round by round."""
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+    """Divide round by round; return the median, the least and the most.
+
+    Raises ValueError unless both have as many rounds.
+    """
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    return {
+        "median": round(statistics.median(ratios), 3),
+        "least": round(min(ratios), 3),
+        "most": round(max(ratios), 3),
+    }
+
+
+def best(rounds: Rounds, among: Sequence[str]) -> str:
+    """Return who has the highest median."""
+    return max(among, key=lambda key: statistics.median(rounds[key]))
+
+
+def comparisons(rounds: Rounds, kinds: Mapping[str, Kind]) -> dict[str, dict[str, Any]]:
+    """Set the baseline, and our best, against the best of each other kind."""
+    by_kind = {kind: [key for key in rounds if kinds[key] == kind] for kind in Kind}
+    found = {}
+    for ours in dict.fromkeys([BASELINE, best(rounds, by_kind[Kind.OURS])]):
+        for kind in (Kind.WRITTEN, Kind.LEVERS, Kind.PORTED):
+            if by_kind[kind]:
+                theirs = best(rounds, by_kind[kind])
+                found[f"{ours} : {theirs}"] = ratio(rounds[ours], rounds[theirs])
+    return found
+
+
+def spread(found: Mapping[str, float]) -> str:
+    """Write a ratio as the tables have it."""
+    return f"{found['median']:.2f} ({found['least']:.2f}-{found['most']:.2f})"
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """Write the results as Markdown; `ahead` marks who is ahead of all of ours."""
+    lines = []
+    for endpoint, rows in results["endpoints"].items():
+        lines += [
+            f"### {endpoint}",
+            "",
+            "| | requests/s | times the baseline (least-most) | p50 ms | p99 ms | CPU µs/request |",
+            "|---|---|---|---|---|---|",
+        ]
+        for key, row in sorted(rows.items(), key=lambda item: -item[1]["per_second"]):
+            label = results["contestants"][key]["label"]
+            ours = results["contestants"][key]["kind"] == Kind.OURS
+            name = f"**{label}**" if ours else label
+            name += " (ahead)" if key in results["ahead"][endpoint] else ""
+            lines.append(
+                f"| {name} | {row['per_second']:,.0f} | {spread(row['ratio'])} "
+                f"| {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | {row['cpu_us']:.0f} |"
+            )
+        lines.append("")
+        for pair, found in results["comparisons"][endpoint].items():
+            lines.append(f"- {pair} = {spread(found)}")
+        lines += ["", _ahead(results, endpoint), ""]
+    return "\n".join([*lines, *_sizes(results)])
+
+
+def _ahead(results: Mapping[str, Any], endpoint: str) -> str:
+    names = [results["contestants"][key]["label"] for key in results["ahead"][endpoint]]
+    if not names:
+        return "No peer is ahead of this service's best."
+    return f"Ahead of this service's best: {'; '.join(names)}."
+
+
+def _sizes(results: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "### Processes",
+        "",
+        "| | start to first answer, s | MiB a worker (PSS) | MiB in all |",
+        "|---|---|---|---|",
+    ]
+    for row in results["contestants"].values():
+        start, worker, total = row["start_seconds"], row["worker_mib"], row["total_mib"]
+        lines.append(f"| {row['label']} | {start:.2f} | {worker:.0f} | {total:.0f} |")
+    return lines
