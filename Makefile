@@ -65,9 +65,8 @@ browser: install  ## Test the pages in headless Chromium, screenshots in endtoen
 clients: install  ## Generate a TypeScript client from /openapi.json and call the service with it (needs node and npm)
 	endtoend/run clients $(ARGS)
 
-bench: install  ## Measure the verification beside other libraries (minutes; node and npm add one more)
-	$(PIP) install --requirement benchmarks/requirements.txt
-	$(BIN)/python -m benchmarks.verification --json docs/verification.json --plot docs/verification.svg $(ARGS)
+bench: install  ## Measure verification and endpoints beside others (half an hour; options: ARGS="endpoints --only gunicorn")
+	benchmarks/run $(ARGS)
 
 soak: install  ## Break things under load, and write docs/reliability.md (25 minutes; options: ARGS="--only redis")
 	$(BIN)/python -m soak --write $(ARGS)

@@ -53,7 +53,7 @@ def main() -> None:
         _say(f"{len(servers)} servers answer alike")
         _warm_up(stand, servers, options.warm_up)
         turns = _take_turns(stand, servers, rounds=options.rounds, seconds=options.seconds)
-        results = _results(chosen, turns) | _circumstances(stand, options)
+        results = results_of(chosen, turns) | _circumstances(stand, options)
         for key, row in results["contestants"].items():
             memory = servers[key].memory()
             row["start_seconds"] = round(statistics.median(starts[key]), 2)
@@ -125,9 +125,10 @@ def _take_turns(
     return turns
 
 
-def _results(
+def results_of(
     chosen: Sequence[Contestant], turns: dict[str, dict[str, list[Turn]]]
 ) -> dict[str, Any]:
+    """Summarise the turns of everybody at each endpoint, with who is ahead of all of ours."""
     kinds = {contestant.key: contestant.kind for contestant in chosen}
     results: dict[str, Any] = {
         "contestants": {c.key: {"label": c.label, "kind": c.kind} for c in chosen},

@@ -107,7 +107,9 @@ class Server:
         return (sum(own) + sum(gone)) / os.sysconf("SC_CLK_TCK")
 
     def end(self) -> None:
-        """End it, and wait."""
+        """End it, and wait; nothing if it has ended."""
+        if self.daemon.process.poll() is not None:
+            return
         children = _children(self.daemon.process.pid)
         self.daemon.end(signal.SIGTERM, seconds=10)
         for pid in filter(_is_alive, children):  # of a parent that had to be killed
