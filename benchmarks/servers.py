@@ -14,6 +14,7 @@ from typing import Self
 from soak.daemons import Daemon, free_port
 
 OPEN_PAGE = "/bare"
+_REST_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Server:
         try:
             self.daemon.wait_until(lambda: self.status(OPEN_PAGE) == 200)  # noqa: PLR2004
             self.start_seconds = time.monotonic() - began
-            self.daemon.wait_until(lambda: len(self.workers()) == workers)
+            self.daemon.wait_until(lambda: len(self.workers()) == workers and self._rests())
         except RuntimeError as error:
             raise RuntimeError(f"{self.name}: {error}") from None
 
@@ -105,6 +106,12 @@ class Server:
         gone = _ticks(parent)[2:]
         own = [tick for pid in self.workers() for tick in _ticks(pid)[:2]]
         return (sum(own) + sum(gone)) / os.sysconf("SC_CLK_TCK")
+
+    def _rests(self) -> bool:
+        """Tell whether its workers have nothing to do: then the last of them has started, too."""
+        before = self.cpu_seconds()
+        time.sleep(_REST_SECONDS)
+        return self.cpu_seconds() == before
 
     def end(self) -> None:
         """End it, and wait; nothing if it has ended."""
