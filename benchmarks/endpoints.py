@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import equality, summary, wrk
-from benchmarks.contestants import BASELINE, CONTESTANTS, VENV, Contestant, Kind
+from benchmarks.contestants import BASELINE, CONTESTANTS, VENV, Contestant
 from benchmarks.plots import endpoints as plot
 from benchmarks.servers import Server
 from benchmarks.stand import Stand
@@ -29,8 +29,6 @@ ENDPOINTS = {
     "a token, no database": equality.PROTECTED,
     "bare route": equality.BARE,
 }
-Turn = tuple[wrk.Measured, float]
-"""What wrk measured, and the processor time in µs that the workers took for a request."""
 
 
 def main() -> None:
@@ -53,7 +51,7 @@ def main() -> None:
         _say(f"{len(servers)} servers answer alike")
         _warm_up(stand, servers, options.warm_up)
         turns = _take_turns(stand, servers, rounds=options.rounds, seconds=options.seconds)
-        results = results_of(chosen, turns) | _circumstances(stand, options)
+        results = summary.results_of(chosen, turns) | _circumstances(stand, options)
         for key, row in results["contestants"].items():
             memory = servers[key].memory()
             row["start_seconds"] = round(statistics.median(starts[key]), 2)
@@ -109,8 +107,10 @@ def _warm_up(stand: Stand, servers: dict[str, Server], seconds: int) -> None:
 
 def _take_turns(
     stand: Stand, servers: dict[str, Server], *, rounds: int, seconds: int
-) -> dict[str, dict[str, list[Turn]]]:
-    turns: dict[str, dict[str, list[Turn]]] = {name: defaultdict(list) for name in ENDPOINTS}
+) -> dict[str, dict[str, list[summary.Turn]]]:
+    turns: dict[str, dict[str, list[summary.Turn]]] = {
+        name: defaultdict(list) for name in ENDPOINTS
+    }
     order = list(servers)
     for number in range(rounds):
         for endpoint, load in ENDPOINTS.items():
@@ -123,40 +123,6 @@ def _take_turns(
                 turns[endpoint][key].append((measured, spent))
         order = [*order[1:], order[0]]  # nobody always comes after the same one
     return turns
-
-
-def results_of(
-    chosen: Sequence[Contestant], turns: dict[str, dict[str, list[Turn]]]
-) -> dict[str, Any]:
-    """Summarise the turns of everybody at each endpoint, with who is ahead of all of ours."""
-    kinds = {contestant.key: contestant.kind for contestant in chosen}
-    results: dict[str, Any] = {
-        "contestants": {c.key: {"label": c.label, "kind": c.kind} for c in chosen},
-        "endpoints": {},
-        "comparisons": {},
-        "ahead": {},
-    }
-    for endpoint, of_all in turns.items():
-        rounds = {key: [turn.per_second for turn, _ in of_all[key]] for key in kinds}
-        rows = {key: _row(of_all[key], rounds[key], rounds[BASELINE]) for key in kinds}
-        most = max(rows[key]["per_second"] for key in kinds if kinds[key] == Kind.OURS)
-        results["endpoints"][endpoint] = rows
-        results["comparisons"][endpoint] = summary.comparisons(rounds, kinds)
-        results["ahead"][endpoint] = [key for key in kinds if rows[key]["per_second"] > most]
-    return results
-
-
-def _row(
-    turns: Sequence[Turn], rounds: Sequence[float], baseline: Sequence[float]
-) -> dict[str, Any]:
-    return {
-        "per_second": round(statistics.median(rounds), 1),
-        "ratio": summary.ratio(rounds, baseline),
-        "p50_ms": round(statistics.median(turn.p50_ms for turn, _ in turns), 2),
-        "p99_ms": round(statistics.median(turn.p99_ms for turn, _ in turns), 2),
-        "cpu_us": round(statistics.median(spent for _, spent in turns), 1),
-        "rounds": [round(value, 1) for value in rounds],
-    }
 
 
 def _circumstances(stand: Stand, options: argparse.Namespace) -> dict[str, Any]:

@@ -4,10 +4,49 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.contestants import BASELINE, Kind
+from benchmarks.contestants import BASELINE, Contestant, Kind
+from benchmarks.wrk import Measured
 
 Rounds = Mapping[str, Sequence[float]]
 """By contestant: requests a second, round by round."""
+
+
+Turn = tuple[Measured, float]
+"""What wrk measured, and the processor time in µs that the workers took for a request."""
+
+
+def results_of(
+    chosen: Sequence[Contestant], turns: Mapping[str, Mapping[str, Sequence[Turn]]]
+) -> dict[str, Any]:
+    """Summarise the turns of everybody at each endpoint, with who is ahead of all of ours."""
+    kinds = {contestant.key: contestant.kind for contestant in chosen}
+    results: dict[str, Any] = {
+        "contestants": {c.key: {"label": c.label, "kind": c.kind} for c in chosen},
+        "endpoints": {},
+        "comparisons": {},
+        "ahead": {},
+    }
+    for endpoint, of_all in turns.items():
+        rounds = {key: [turn.per_second for turn, _ in of_all[key]] for key in kinds}
+        rows = {key: _row(of_all[key], rounds[key], rounds[BASELINE]) for key in kinds}
+        most = max(rows[key]["per_second"] for key in kinds if kinds[key] == Kind.OURS)
+        results["endpoints"][endpoint] = rows
+        results["comparisons"][endpoint] = comparisons(rounds, kinds)
+        results["ahead"][endpoint] = [key for key in kinds if rows[key]["per_second"] > most]
+    return results
+
+
+def _row(
+    turns: Sequence[Turn], rounds: Sequence[float], baseline: Sequence[float]
+) -> dict[str, Any]:
+    return {
+        "per_second": round(statistics.median(rounds), 1),
+        "ratio": ratio(rounds, baseline),
+        "p50_ms": round(statistics.median(turn.p50_ms for turn, _ in turns), 2),
+        "p99_ms": round(statistics.median(turn.p99_ms for turn, _ in turns), 2),
+        "cpu_us": round(statistics.median(spent for _, spent in turns), 1),
+        "rounds": [round(value, 1) for value in rounds],
+    }
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:

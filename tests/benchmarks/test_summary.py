@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.contestants import BASELINE, CONTESTANTS, Kind
-from benchmarks.endpoints import Turn, results_of
-from benchmarks.summary import best, comparisons, ratio, table
+from benchmarks.summary import Turn, best, comparisons, ratio, results_of, table
 from benchmarks.wrk import Measured
 
 PEERS = Path(__file__).parent.parent.parent / "benchmarks" / "peers"
