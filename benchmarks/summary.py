@@ -68,15 +68,15 @@ def best(rounds: Rounds, among: Sequence[str]) -> str:
 
 
 def comparisons(rounds: Rounds, kinds: Mapping[str, Kind]) -> dict[str, dict[str, Any]]:
-    """Set the baseline, and our best, against the best of each other kind."""
+    """Set the baseline, and our best, against the best peer of each kind and all that is ported."""
     by_kind = {kind: [key for key in rounds if kinds[key] == kind] for kind in Kind}
-    found = {}
-    for ours in dict.fromkeys([BASELINE, best(rounds, by_kind[Kind.OURS])]):
-        for kind in (Kind.WRITTEN, Kind.LEVERS, Kind.PORTED):
-            if by_kind[kind]:
-                theirs = best(rounds, by_kind[kind])
-                found[f"{ours} : {theirs}"] = ratio(rounds[ours], rounds[theirs])
-    return found
+    others = [best(rounds, by_kind[kind]) for kind in (Kind.WRITTEN, Kind.LEVERS) if by_kind[kind]]
+    others += by_kind[Kind.PORTED]
+    return {
+        f"{ours} : {theirs}": ratio(rounds[ours], rounds[theirs])
+        for ours in dict.fromkeys([BASELINE, best(rounds, by_kind[Kind.OURS])])
+        for theirs in others
+    }
 
 
 def spread(found: Mapping[str, float]) -> str:

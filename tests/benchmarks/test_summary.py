@@ -29,7 +29,7 @@ def test_the_best_is_who_is_best_in_the_middle() -> None:
 
 
 def test_ours_is_compared_with_the_best_of_each_kind() -> None:
-    """The baseline and our best are set against the best of each kind there is."""
+    """The baseline and our best are set against the best of each kind there is, ported ones all."""
     rounds = {BASELINE: [10, 10], "granian-1": [20, 20], "flask": [5, 4], "ported": [1, 1]}
     found = comparisons(rounds, KINDS)
     assert list(found) == [
