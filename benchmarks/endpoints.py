@@ -57,6 +57,10 @@ def main() -> None:
             row["start_seconds"] = round(statistics.median(starts[key]), 2)
             row["worker_mib"] = round(memory.worker, 1)
             row["total_mib"] = round(memory.total, 1)
+    print(
+        "Python {python}, PostgreSQL {postgresql}, {cores} cores, {rows:,} rows".format(**results)
+    )
+    print("{rounds} rounds of {seconds} s, the baseline is {baseline}\n".format(**results))
     print(summary.table(results))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -137,6 +141,7 @@ def _circumstances(stand: Stand, options: argparse.Namespace) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "postgresql": stand.execute("SHOW server_version"),
         "rows": stand.execute("SELECT count(*) FROM randoms"),
+        "baseline": BASELINE,
         "rounds": options.rounds,
         "seconds": options.seconds,
         "peers": [line for line in frozen.stdout.splitlines() if "==" in line],
