@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-import uuid
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
@@ -82,6 +82,6 @@ def request_id() -> str:
     if isinstance(found, str):
         return found
     sent = request.headers.get("X-Request-ID", "")
-    chosen = sent if _WELL_FORMED.fullmatch(sent) else uuid.uuid4().hex
+    chosen = sent if _WELL_FORMED.fullmatch(sent) else secrets.token_hex(16)
     request.environ[_ENVIRON_KEY] = chosen
     return chosen
