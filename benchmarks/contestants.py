@@ -41,7 +41,7 @@ class Contestant:
     """Makes the command, given the stand and the label."""
 
 
-def gunicorn(stand: Stand, name: str, *options: str, threads: int = 4, **settings: str) -> Command:
+def gunicorn(stand: Stand, name: str, *options: str, threads: int = 8, **settings: str) -> Command:
     """Return this service under gunicorn with the project's gunicorn.conf.py."""
 
     def arguments(port: int, workers: int, threads: int) -> list[str | Path]:

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -67,7 +68,11 @@ def main() -> None:
     if not chosen:
         parser.error(f"no dimension is called {options.only}: {', '.join(DIMENSIONS)}")
     results: dict[str, list[Grown]] = {}
+    budgets: list[Budget] = []
     with Stand() as stand:
+        if not options.only:
+            budgets = budget(stand, options.rounds, options.seconds)
+            print(_budget_table(budgets), flush=True)
         for name, points in chosen.items():
             print(f"{name} …", flush=True)
             results[name] = _take_turns(points(stand), options.rounds, options.seconds)
@@ -77,6 +82,7 @@ def main() -> None:
         "cores": os.cpu_count(),
         "rounds": options.rounds,
         "seconds": options.seconds,
+        "budget": [asdict(each) for each in budgets],
         "dimensions": {name: [asdict(each) for each in rows] for name, rows in results.items()},
     }
     if options.json:
@@ -219,6 +225,62 @@ DIMENSIONS: dict[str, Callable[[Stand], Iterator[Point]]] = {
     "tokens": tokens,
     "denials": denials,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one request takes of the processors, in µs, and what follows for this machine."""
+
+    asked: str
+    service_us: float
+    postgres_us: float
+    wrk_us: float
+    predicted: float
+    """Requests a second if every core did nothing else: cores / the sum of the three."""
+    measured: float
+
+
+def budget(stand: Stand, rounds: int, seconds: float) -> list[Budget]:
+    """Weigh what a request costs each of the three that share this machine."""
+    server = stand.start(gunicorn(stand, "ours", threads=THREADS))
+    write = wrk.Load("/randoms", "POST", '{"min_value": 1, "max_value": 6}')
+    found = []
+    for asked, load in (("page", PAGE), ("write", write), ("no database", PROTECTED)):
+        run = _loading(server, load, stand.tokens_file)
+        run(1)
+        turns = [_weighed(stand, server, run, seconds) for _ in range(rounds)]
+        service, postgres, client, measured = map(statistics.median, zip(*turns, strict=True))
+        predicted = (os.cpu_count() or 1) * 1e6 / (service + postgres + client)
+        found.append(Budget(asked, service, postgres, client, predicted, measured))
+    return found
+
+
+def _weighed(
+    stand: Stand, server: Server, run: Callable[[float], wrk.Measured], seconds: float
+) -> tuple[float, float, float, float]:
+    def spent() -> tuple[float, float, float]:
+        client = resource.getrusage(resource.RUSAGE_CHILDREN)
+        wrk_seconds = client.ru_utime + client.ru_stime
+        return server.cpu_seconds(), stand.postgres_cpu_seconds(), wrk_seconds
+
+    before = spent()
+    measured = run(seconds)
+    service, postgres, client = (
+        (after - earlier) / measured.requests * 1e6
+        for after, earlier in zip(spent(), before, strict=True)
+    )
+    return service, postgres, client, measured.per_second
+
+
+def _budget_table(budgets: list[Budget]) -> str:
+    lines = ["| µs a request | service | PostgreSQL | wrk | predicted/s | measured/s | |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    lines += [
+        f"| {each.asked} | {each.service_us:.0f} | {each.postgres_us:.0f} | {each.wrk_us:.0f} | "
+        f"{each.predicted:,.0f} | {each.measured:,.0f} | {each.measured / each.predicted:.2f} |"
+        for each in budgets
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _table(name: str, grown: list[Grown]) -> str:

@@ -131,6 +131,11 @@ class Server:
         self.end()
 
 
+def family_cpu_seconds(parent: int) -> float:
+    """Return the processor time of a process and its children since each began."""
+    return sum(map(_cpu_seconds, [parent, *_children(parent)]))
+
+
 def _children(parent: int) -> list[int]:
     """Return the processes that any thread of a process has started."""
     found: list[int] = []

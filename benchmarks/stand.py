@@ -9,7 +9,7 @@ from flask_migrate import upgrade
 from sqlalchemy import create_engine, text
 
 from benchmarks.keys import KeyServer
-from benchmarks.servers import Command, Server
+from benchmarks.servers import Command, Server, family_cpu_seconds
 from resource_server import create_app
 from resource_server.extensions import db
 from resource_server.testing.pool import CognitoPool
@@ -27,6 +27,13 @@ class _Postgres(DisposablePostgres):
     def __init__(self) -> None:
         super().__init__(durable=True)
         self._settings |= {"max_connections": "600"}
+
+    @property
+    def pid(self) -> int:
+        """The process that all others of the server are children of."""
+        if self._server is None:
+            raise RuntimeError("PostgreSQL is not started")
+        return self._server.pid
 
 
 class Stand:
@@ -47,7 +54,8 @@ class Stand:
         with contextlib.ExitStack() as stack:
             self.home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             self.keys = stack.enter_context(KeyServer(self.pool, self.home))
-            self.database_url = stack.enter_context(_Postgres()).url
+            self._postgres = stack.enter_context(_Postgres())
+            self.database_url = self._postgres.url
             self._migrate()
             self._fill()
             self.tokens = [self.token(number) for number in range(self.users)]
@@ -63,6 +71,10 @@ class Stand:
         server = Server(command, self.home, workers=workers, threads=threads)
         self._stack.callback(server.end)
         return server
+
+    def postgres_cpu_seconds(self) -> float:
+        """Return the processor time of PostgreSQL's processes since each began."""
+        return family_cpu_seconds(self._postgres.pid)
 
     def settings(self, **more: str) -> dict[str, str]:
         """Return the settings of this service."""

@@ -121,9 +121,9 @@ class Settings(BaseSettings):
         examples=["eu-west-1_AbCdEf123=1h57kf5cpq17m0eml12EXAMPLE|7lhlkkfbfb4q5kpp90urffao"],
     )
     cognito_calls_at_once: int = Field(
-        3,
+        4,
         description="calls to Cognito at once in a process, fewer than its threads",
-        examples=[3],
+        examples=[4],
         ge=1,
         le=1000,
     )
@@ -362,7 +362,7 @@ class ServerSettings(BaseSettings):
     )
 
     web_concurrency: Annotated[int | None, Field(ge=1, le=1024)] = None
-    gunicorn_threads: Annotated[int, Field(ge=1, le=1024)] = 4
+    gunicorn_threads: Annotated[int, Field(ge=1, le=1024)] = 8
     gunicorn_graceful_timeout: Annotated[int, Field(ge=1, le=3600)] = 30
     gunicorn_max_requests: Annotated[int, Field(ge=0)] = 100_000
     prometheus_multiproc_dir: str | None = None

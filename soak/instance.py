@@ -23,7 +23,7 @@ class Instance:
         environment: Mapping[str, str],
         *,
         workers: int = 2,
-        threads: int = 4,
+        threads: int = 8,
         options: tuple[str, ...] = (),
     ) -> None:
         self.port = free_port()
