@@ -65,7 +65,7 @@ browser: install  ## Test the pages in headless Chromium, screenshots in endtoen
 clients: install  ## Generate a TypeScript client from /openapi.json and call the service with it (needs node and npm)
 	endtoend/run clients $(ARGS)
 
-bench: install  ## Measure verification and endpoints beside others (20 minutes; options: ARGS="endpoints --only flask")
+bench: install  ## Measure verification, endpoints beside others, and growth (half an hour; options: ARGS="endpoints --only flask")
 	benchmarks/run $(ARGS)
 
 soak: install  ## Break things under load, and write docs/reliability.md (25 minutes; options: ARGS="--only redis")

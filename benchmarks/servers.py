@@ -132,8 +132,9 @@ class Server:
 
 
 def family_cpu_seconds(parent: int) -> float:
-    """Return the processor time of a process and its children since each began."""
-    return sum(map(_cpu_seconds, [parent, *_children(parent)]))
+    """Return the processor time of a process and its children, of those that are gone as well."""
+    children = [tick for pid in _children(parent) for tick in _ticks(pid)[:2]]
+    return (sum(_ticks(parent)) + sum(children)) / os.sysconf("SC_CLK_TCK")
 
 
 def _children(parent: int) -> list[int]:
