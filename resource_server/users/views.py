@@ -9,7 +9,12 @@ from flask import Response, current_app, make_response, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
-from resource_server.auth import current_principal, presented_token, require_scope
+from resource_server.auth import (
+    current_principal,
+    note_refusal,
+    presented_token,
+    require_scope,
+)
 from resource_server.bodies import MessageOut
 from resource_server.identity import errors as identity
 from resource_server.identity.errors import AccountGone, IdentityError, SessionEnded
@@ -353,4 +358,5 @@ def _described(account: Account) -> Account:
 
 @users.app_errorhandler(accounts.AccountDisabled)
 def _account_disabled(_error: accounts.AccountDisabled) -> ResponseReturnValue:
+    note_refusal("account_disabled")
     return answer(ACCOUNT_DISABLED)

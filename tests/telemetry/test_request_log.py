@@ -12,12 +12,15 @@ import pytest
 import requests
 from apiflask import APIFlask
 from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
 from resource_server import logs
+from resource_server.database import Connections
 from resource_server.telemetry.request_log import pseudonym
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
+from resource_server.users import accounts, projection
 
 SUB = "0f3c1a52-7c1e-4b7c-9d52-0e6a4d1f7f10"
 
@@ -92,6 +95,20 @@ def test_a_refusal_says_why(
         "insufficient_scope",
         "bad_credentials",
     ]
+
+
+def test_a_disabled_account_is_told_from_a_missing_scope(
+    client: FlaskClient,
+    cognito_pool: CognitoPool,
+    connections: Connections,
+    session: Session,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    """Both are 403; the log says which."""
+    accounts.add(connections, sub="ada", username="ada")
+    projection.set_disabled(session, ["ada"], disabled=True)
+    client.get("/randoms", headers=bearer(cognito_pool.access_token(sub="ada", scope="me randoms")))
+    assert [line["reason"] for line in lines(log)] == ["account_disabled"]
 
 
 def test_a_limit_of_ours_is_told_from_cognitos(
