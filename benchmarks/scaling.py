@@ -176,10 +176,10 @@ def depth(stand: Stand) -> Iterator[Point]:
     for skipped in (0, 1_000, 90_000):
         after = stand.execute(ids, sub=stand.sub(number), skipped=skipped)
         load = wrk.Load(f"/randoms?limit=20&after={after}")
-        yield Point(f"after {skipped:,}", _loading(server, load, tokens))
+        yield Point(f"after {skipped:,}", _loading(server, load, tokens, connections=2))
     for skipped in (1_000, 90_000):
         load = wrk.Load(f"/randoms?limit=20&offset={skipped}")
-        yield Point(f"offset {skipped:,}", _loading(server, load, tokens))
+        yield Point(f"offset {skipped:,}", _loading(server, load, tokens, connections=2))
 
 
 def tokens(stand: Stand) -> Iterator[Point]:
