@@ -162,7 +162,12 @@ def rows(stand: Stand) -> Iterator[Point]:
     server = stand.start(gunicorn(stand, "ours", threads=THREADS))
     run = _loading(server, PAGE, stand.tokens_file)
     for number in (20_000, 100_000, 1_000_000):
-        yield Point(f"{number:,}", run, functools.partial(stand.add_rows, number))
+        yield Point(f"{number:,}", run, functools.partial(_grow, stand, number))
+
+
+def _grow(stand: Stand, number: int) -> None:
+    stand.add_rows(number)
+    stand.execute("VACUUM ANALYZE")  # or PostgreSQL would do it by itself meanwhile
 
 
 def depth(stand: Stand) -> Iterator[Point]:
