@@ -60,8 +60,9 @@ _OWNER = bindparam("owner", type_=String)
 ACTIVE = and_(User.sub == _OWNER, ~User.disabled)
 """Whether a row of users is the owner's, and not disabled."""
 
-_COLUMNS = (User.id, User.sub, User.username, User.email, User.full_name, User.disabled)
-_ACCOUNT = select(*_COLUMNS).where(User.sub == _OWNER)
+COLUMNS = (User.id, User.sub, User.username, User.email, User.full_name, User.disabled)
+"""Those of an Account, in its order."""
+_ACCOUNT = select(*COLUMNS).where(User.sub == _OWNER)
 _REMOVE = delete(User).where(User.sub == _OWNER)
 
 
@@ -95,7 +96,7 @@ def active_account(connections: Connections, token: Holder) -> Account:
 
 def describe(connections: Connections, sub: str, **values: str | None) -> Account:
     """Write what the directory says of a user (`email`, `full_name`) into their row."""
-    statement = update(User).where(User.sub == sub).values(**values).returning(*_COLUMNS)
+    statement = update(User).where(User.sub == sub).values(**values).returning(*COLUMNS)
     with connections.autocommit() as connection:
         return Account(*connection.execute(statement).one())
 

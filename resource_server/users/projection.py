@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
 
 from resource_server.identity.directory import DirectoryUser
-from resource_server.users.accounts import insert_user
+from resource_server.users.accounts import COLUMNS, insert_user
 from resource_server.users.models import User
 
 
@@ -42,7 +42,7 @@ class Differences:
 
 def page(session: Session, *, limit: int, after: int = 0) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return up to `limit` accounts by id, past the id `after`."""
-    statement = select(*_COLUMNS).where(User.id > after).order_by(User.id).limit(limit)
+    statement = select(*COLUMNS).where(User.id > after).order_by(User.id).limit(limit)
     return session.execute(statement).all()
 
 
@@ -134,7 +134,7 @@ def _upsert(session: Session) -> ReturningInsert[Any]:
 
 
 def _rows(subs: Collection[str]) -> Any:
-    return select(*_COLUMNS).where(User.sub.in_(subs))
+    return select(*COLUMNS).where(User.sub.in_(subs))
 
 
 def _mark(session: Session, subs: Collection[str], *, disabled: bool) -> None:
@@ -172,4 +172,3 @@ def _clean(text: str) -> str:
 
 
 _LONGEST_EMAIL, _LONGEST_FULL_NAME = 320, 256
-_COLUMNS = (User.id, User.sub, User.username, User.email, User.full_name, User.disabled)
