@@ -64,7 +64,7 @@ class ErrorLog(Logger):
 
 wsgi_app = "wsgi:app"
 workers = _settings.workers
-worker_class = "resource_server.draining.DrainingWorker"  # gthread, ended without losing requests
+worker_class = "resource_server.worker.Worker"  # gthread, but quicker, and without losing requests
 threads = _settings.gunicorn_threads
 
 timeout = 30

@@ -163,6 +163,13 @@ def _pss_mib(pid: int) -> float:
 
 
 def _ticks(pid: int) -> list[int]:
-    """Return utime and stime of a process, and both of the children it waited for (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()
+    """Return utime and stime of a process, and both of the children it waited for (proc(5)).
+
+    Of one that has ended since it was listed, nothing: who waited for it has them by now.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return [0, 0, 0, 0]
+    fields = stat.rpartition(") ")[2].split()
     return [int(field) for field in fields[11:15]]

@@ -174,7 +174,7 @@ def test_one_word_starts_the_service(tmp_path: Path, environment: dict[str, str]
             assert process.wait(timeout=30) == 0
     messages = [str(line["message"]) for line in _lines(log)]
     assert sum(message.startswith("Booting worker") for message in messages) == 2
-    assert "Using worker: resource_server.draining.DrainingWorker" in messages
+    assert "Using worker: resource_server.worker.Worker" in messages
     assert f"http://0.0.0.0:{port}" in "".join(messages)
     assert {file.name for file in tmp_path.iterdir()} == {"log", "emulator.json"}
 

@@ -1,0 +1,187 @@
+"""The gunicorn worker: one thread at a time waits for requests, and answers them itself.
+
+`gthread` has a thread that waits for requests and hands each over to another one. While both run
+they take the interpreter's lock from each other, at every read and write; with eight threads half
+of the processor's time went into that (docs/performance.md). A request that is over within a
+millisecond is quickest answered by who was waiting for it, before it waits for the next.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ
+from threading import Event, Lock, Thread
+from typing import Any
+
+from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
+
+from resource_server.draining import DrainingWorker
+
+PATIENCE_SECONDS = 0.001
+"""So long may one answer keep the next request waiting.
+
+As long as a page takes: a shorter time would call others while the processor is the one thing that
+is short; a longer one would have processors idle while all wait for a database in another house.
+"""
+
+
+class Worker(DrainingWorker):
+    """`gthread` with leaders and followers (Schmidt et al., POSA2) instead of a dispatcher.
+
+    Who has the loop waits for requests, answers them, and looks after the connections; nobody else
+    touches those. The loop goes around among `threads` of a crew: when an answer takes longer than
+    PATIENCE_SECONDS, the main thread, which watches, calls the next one to take over. So a slow
+    answer holds one thread, as ever, and as many answer at once as there is time to wait for.
+
+    The main thread has the loop once a second, for gunicorn's heartbeat and to close what is idle,
+    and when the worker ends: from then on it is `gthread` as it was.
+    """
+
+    alive: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._loop = Lock()  # taken by one thread, and let go of by it or, if it is slow, by main
+        self._open = Event()  # the crew may have the loop
+        self._stirred = Event()  # somebody answers, or main should look why it was called
+        self._ready: deque[TConn] = deque()
+        self._answering: object = None  # by whoever has the loop; new for each answer
+        self._judging = Lock()  # whether who answers still has the loop
+        self._broken: BaseException | None = None  # what no answer is to blame for
+
+    def init_process(self) -> None:
+        """Serve until the end; gunicorn calls this in the worker's process."""
+        self._loop.acquire()
+        super().init_process()
+
+    def run(self) -> None:
+        """Call the crew together, and do what gunicorn does around each wait for requests."""
+        for number in range(self.cfg.threads):
+            Thread(target=self._serve, name=f"crew-{number}", daemon=True).start()
+        super().run()
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Note a connection whose next request is there; whoever has the loop calls this."""
+        if not self.alive:
+            super().enqueue_req(conn)
+        elif conn.initialized or conn.data_ready:
+            self._ready.append(conn)
+        else:  # a new one, which may say nothing for long: no thread waits for it
+            conn.set_timeout()
+            self.pending_conns.append(conn)
+            readable = partial(self.on_pending_socket_readable, conn)
+            self.poller.register(conn.sock, EVENT_READ, readable)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Lend the loop to the crew for `timeout` seconds; the main thread calls this."""
+        if self.alive:
+            self._open.set()
+            self._loop.release()
+            self._watch(time.monotonic() + timeout)
+            self._take_back()
+            if self._broken is not None:
+                raise self._broken
+        else:
+            while self._ready:
+                super().enqueue_req(self._ready.popleft())
+            super().wait_for_and_dispatch_events(timeout)
+
+    def _watch(self, until: float) -> None:
+        while self.alive and (left := until - time.monotonic()) > 0:
+            answering = self._answering
+            if answering is not None:
+                time.sleep(PATIENCE_SECONDS)
+                self._relieve(answering)
+                continue
+            self._stirred.clear()
+            if self._answering is None and self.alive:
+                self._stirred.wait(left)
+
+    def _take_back(self) -> None:
+        self._open.clear()
+        self.method_queue.defer(_nothing)  # whoever waits for requests wakes up and looks
+        while True:
+            answering = self._answering
+            if self._loop.acquire(timeout=PATIENCE_SECONDS):
+                return
+            self._relieve(answering)
+
+    def _relieve(self, answering: object) -> None:
+        """Free the loop if who has it is still at the same answer."""
+        with self._judging:
+            if answering is None or self._answering is not answering:
+                return
+            self._answering = None
+        self._loop.release()
+
+    def _serve(self) -> None:
+        """Be one of the crew."""
+        while self.alive:
+            self._open.wait()
+            self._loop.acquire()
+            try:
+                self._lead()
+            except BaseException as error:  # noqa: BLE001 - main raises it
+                self._broken = error
+                self.alive = False
+                self._loop.release()
+        self._stirred.set()
+
+    def _lead(self) -> None:
+        """Wait and answer, until relieved or called upon to give the loop back."""
+        while self.alive and self._open.is_set():
+            if not self._ready:
+                super().wait_for_and_dispatch_events(None)
+                continue
+            conn = self._ready.popleft()
+            mine = self._answering = object()
+            if not self._stirred.is_set():
+                self._stirred.set()
+            rest = self._answer(conn)
+            with self._judging:
+                relieved = self._answering is not mine
+                if not relieved:
+                    self._answering = None
+            if relieved:
+                self.method_queue.defer(rest)
+                return
+            rest()
+        self._loop.release()
+
+    def _answer(self, conn: TConn) -> Callable[[], None]:
+        """Answer a request; return what is left to do for whoever has the loop."""
+        try:
+            stays = self.handle(conn)
+        except BaseException:  # `sys.exit()` in a view, say: it ends the worker, as ever
+            self.log.exception("Exception in worker process")
+            self.alive = stays = False
+        if stays:
+            return partial(self.finish_request, conn, _Answered(stays))
+        # Here, not in `finish_request`: it may wait two seconds for the client to close first.
+        with suppress(OSError):
+            conn.close(graceful=True)
+        return self._count_out
+
+    def _count_out(self) -> None:
+        self.nr_conns -= 1
+
+
+class _Answered:
+    """What `finish_request` asks of a future."""
+
+    def __init__(self, result: object) -> None:
+        self._result = result
+
+    def cancelled(self) -> bool:
+        """Tell that it was answered."""
+        return False
+
+    def result(self) -> object:
+        """Return whether the connection stays open."""
+        return self._result
+
+
+def _nothing() -> None:
+    """Do nothing; to be called is enough."""
