@@ -22,11 +22,14 @@ _LIFE_SECONDS = 86_400
 
 
 class _Postgres(DisposablePostgres):
-    """It commits to the disk, and has connections for every contestant's pools at once."""
+    """As PostgreSQL comes: it commits to the disk, and has the memory of its defaults.
+
+    But for connections, which every contestant's pools want at once.
+    """
 
     def __init__(self) -> None:
         super().__init__(durable=True)
-        self._settings |= {"max_connections": "600"}
+        self._settings |= {"max_connections": "600", "shared_buffers": "128MB"}
 
     @property
     def pid(self) -> int:

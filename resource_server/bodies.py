@@ -110,9 +110,8 @@ def page_answer(
     """
     shown = _list_of(schema)
     # A row's columns by position: by name, it takes as long as all else here.
-    page = shown.validate_python(
-        [dict(zip(row._fields, row, strict=True)) for row in found[:limit]]
-    )
+    names = found[0]._fields if found else ()
+    page = shown.validate_python([dict(zip(names, row, strict=True)) for row in found[:limit]])
     response = current_app.response_class(shown.dump_json(page), mimetype="application/json")
     if len(found) > len(page):
         following = url_for(endpoint, limit=limit, after=page[-1].id)

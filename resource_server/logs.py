@@ -2,8 +2,8 @@
 
 import json
 import logging
+import random
 import re
-import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
@@ -78,10 +78,12 @@ class JSONFormatter(logging.Formatter):
 
 def request_id() -> str:
     """Return the current request's id: the client's X-Request-ID if well formed, else a new one."""
-    found = request.environ.get(_ENVIRON_KEY)
+    environ = request.environ
+    found = environ.get(_ENVIRON_KEY)
     if isinstance(found, str):
         return found
-    sent = request.headers.get("X-Request-ID", "")
-    chosen = sent if _WELL_FORMED.fullmatch(sent) else secrets.token_hex(16)
-    request.environ[_ENVIRON_KEY] = chosen
+    sent = environ.get("HTTP_X_REQUEST_ID", "")
+    # No secret: it need not be unpredictable, and asking the kernel is a switch to it and back.
+    chosen = sent if _WELL_FORMED.fullmatch(sent) else f"{random.getrandbits(128):032x}"
+    environ[_ENVIRON_KEY] = chosen
     return chosen

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import responses
 from apiflask import APIFlask
+from flask import request_finished
 from flask.testing import FlaskClient
 from sqlalchemy import delete, event
 from werkzeug.datastructures import Headers
@@ -27,7 +28,7 @@ from resource_server.users.models import User
 
 # Calls of Python and C functions for one request: what Python 3.11 takes, and a tenth for other
 # versions.
-MOST_CALLS = {"GET /randoms": 1570, "POST /randoms": 1710, "GET /healthz": 920}
+MOST_CALLS = {"GET /randoms": 1280, "POST /randoms": 1550, "GET /healthz": 790}
 BOUNDS = {"min_value": 1, "max_value": 6}
 
 
@@ -168,7 +169,7 @@ def test_a_request_takes_so_many_calls(served: APIFlask, owner: dict[str, str], 
     body = BOUNDS if method == "POST" else None
     _request(served, owner, method, path, body)()
     run = _request(served, owner, method, path, body)
-    with _calls() as made:
+    with request_finished.muted(), _calls() as made:  # the tests themselves read each answer
         status = run()
     assert status[0] == "2"
     assert made.total() <= MOST_CALLS[asked], made.most_common(30)

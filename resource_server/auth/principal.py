@@ -18,14 +18,16 @@ _TOKEN = "resource_server.presented_token"  # noqa: S105 - a key, no token
 
 def remember(principal: AccessToken, token: str) -> None:
     """Note who is asking, once every check is passed."""
-    request.environ[_PRINCIPAL] = principal
-    request.environ[_TOKEN] = token
+    environ = request.environ
+    environ[_PRINCIPAL] = principal
+    environ[_TOKEN] = token
 
 
 def forget() -> None:
     """Begin a check with nobody."""
-    request.environ.pop(_PRINCIPAL, None)
-    request.environ.pop(_TOKEN, None)
+    environ = request.environ
+    environ.pop(_PRINCIPAL, None)
+    environ.pop(_TOKEN, None)
 
 
 def note_refusal(reason: str) -> None:
