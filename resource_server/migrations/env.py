@@ -1,6 +1,8 @@
 """Run by Alembic for every `flask db` command, in the context of the current app."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 from alembic import context
 from flask import current_app
@@ -20,6 +22,8 @@ class MigrationsLocked(RuntimeError):
 def run_migrations() -> None:
     arguments = {
         "target_metadata": db.metadata,
+        # What came before an index that is built beside the work is committed on its own.
+        "transaction_per_migration": True,
         **current_app.extensions["migrate"].configure_args,
     }
     if context.is_offline_mode():
@@ -29,22 +33,23 @@ def run_migrations() -> None:
         with context.begin_transaction():
             context.run_migrations()
         return
-    with db.engine.connect() as connection:
+    with db.engine.connect() as connection, contextlib.ExitStack() as stack:
         if connection.dialect.name == "postgresql":
-            _be_alone(connection)
+            stack.enter_context(_alone(connection))
         context.configure(connection=connection, **arguments)
         with context.begin_transaction():
             context.run_migrations()
 
 
-def _be_alone(connection: Connection) -> None:
+@contextlib.contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
     """Wait until no other machine migrates; whoever comes second finds nothing left to do.
 
-    The lock is the connection's, which is detached from the pool: closing it, or dying, gives it
-    back. It is asked for again and again instead of being waited for, since an open transaction,
-    as a waiting statement is, would keep CREATE INDEX CONCURRENTLY from ever coming to an end.
+    The lock is the connection's, which does not go back to the pool: closing it, or dying, gives
+    the lock back. It is asked for again and again instead of being waited for, since an open
+    transaction, as a waiting statement is, would keep CREATE INDEX CONCURRENTLY from ever coming
+    to an end.
     """
-    connection.detach()
     connection.execute(text("SET statement_timeout = 0"))  # an index takes as long as it takes
     patience = float(context.get_x_argument(as_dictionary=True).get("lock_seconds", _LOCK_SECONDS))
     deadline = time.monotonic() + patience
@@ -57,6 +62,10 @@ def _be_alone(connection: Connection) -> None:
             )
         time.sleep(_TRY_AGAIN_SECONDS)
     connection.commit()
+    try:
+        yield
+    finally:
+        connection.invalidate()
 
 
 run_migrations()

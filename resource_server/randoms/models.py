@@ -13,8 +13,14 @@ class RandomNumber(Model):
     __tablename__ = "randoms"
     __table_args__ = (
         CheckConstraint("min_value <= num AND num <= max_value", name="num_within_bounds"),
-        # A page is read by owner, in the order of ids.
-        Index("ix_randoms_owner_sub_id", "owner_sub", "id"),
+        # A page is read by owner, in the order of ids, and all of it here: twenty rows lie in one
+        # block or two of the index, and in twenty of the table.
+        Index(
+            "ix_randoms_page",
+            "owner_sub",
+            "id",
+            postgresql_include=["num", "min_value", "max_value"],
+        ),
         {"sqlite_autoincrement": True},
     )
 
