@@ -26,7 +26,10 @@ from benchmarks.stand import Stand
 PAGE = wrk.Load("/randoms?limit=20")
 PROTECTED = wrk.Load("/protected")
 DEEP_ITEMS = 100_000
-THREADS = 4
+THREADS = 8
+"""As shipped."""
+_GTHREAD = "resource_server.draining.DrainingWorker"
+"""gunicorn's own, but for how it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,11 @@ def main() -> None:
     with Stand() as stand:
         if not options.only:
             budgets = budget(stand, options.rounds, options.seconds)
-            print(_budget_table(budgets), flush=True)
+            print(budget_table(budgets), flush=True)
         for name, points in chosen.items():
             print(f"{name} …", flush=True)
             results[name] = _take_turns(points(stand), options.rounds, options.seconds)
-            print(_table(name, results[name]), flush=True)
+            print(table(name, results[name]), flush=True)
     told = {
         "python": platform.python_version(),
         "cores": os.cpu_count(),
@@ -148,6 +151,20 @@ def threads(stand: Stand) -> Iterator[Point]:
     for number in (1, 2, 4, 8, 16):
         server = stand.start(gunicorn(stand, "ours", threads=number))
         yield Point(f"{number}", _loading(server, PAGE, stand.tokens_file))
+
+
+def distance(stand: Stand) -> Iterator[Point]:
+    """Move the database away, for workers that differ in who answers."""
+    for milliseconds in (0, 1, 4):
+        for name, options, number in (
+            ("ours", (), THREADS),
+            ("gthread", ("--worker-class", _GTHREAD), THREADS),
+            ("sync", ("--worker-class", "sync"), 1),
+        ):
+            away = {"DATABASE_IS_AWAY": str(milliseconds)}
+            server = stand.start(gunicorn(stand, name, *options, threads=number, **away))
+            label = f"{milliseconds} ms, {name}"
+            yield Point(label, _loading(server, PAGE, stand.tokens_file))
 
 
 def concurrency(stand: Stand) -> Iterator[Point]:
@@ -224,6 +241,7 @@ def _deny(stand: Stand, number: int) -> None:
 DIMENSIONS: dict[str, Callable[[Stand], Iterator[Point]]] = {
     "processes": processes,
     "threads": threads,
+    "distance": distance,
     "concurrency": concurrency,
     "rows": rows,
     "depth": depth,
@@ -277,7 +295,8 @@ def _weighed(
     return service, postgres, client, measured.per_second
 
 
-def _budget_table(budgets: list[Budget]) -> str:
+def budget_table(budgets: list[Budget]) -> str:
+    """Write what requests take as Markdown."""
     lines = ["| µs a request | service | PostgreSQL | wrk | predicted/s | measured/s | |"]
     lines.append("|---|---|---|---|---|---|---|")
     lines += [
@@ -288,7 +307,8 @@ def _budget_table(budgets: list[Budget]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(name: str, grown: list[Grown]) -> str:
+def table(name: str, grown: list[Grown]) -> str:
+    """Write a dimension as Markdown."""
     lines = [
         f"| {name} | requests/s | ratio (least-most) | p50 ms | p99 ms |",
         "|---|---|---|---|---|",

@@ -107,7 +107,7 @@ def table(results: Mapping[str, Any]) -> str:
         for pair, found in results["comparisons"][endpoint].items():
             lines.append(f"- {pair} = {spread(found)}")
         lines += ["", _ahead(results, endpoint), ""]
-    return "\n".join([*lines, *_sizes(results)])
+    return "\n".join([*lines, "### Processes", "", *sizes(results)])
 
 
 def _ahead(results: Mapping[str, Any], endpoint: str) -> str:
@@ -117,10 +117,9 @@ def _ahead(results: Mapping[str, Any], endpoint: str) -> str:
     return f"Ahead of this service's best: {'; '.join(names)}."
 
 
-def _sizes(results: Mapping[str, Any]) -> list[str]:
+def sizes(results: Mapping[str, Any]) -> list[str]:
+    """Write how quick everybody starts, and how big they are, as lines of Markdown."""
     lines = [
-        "### Processes",
-        "",
         "| | start to first answer, s | MiB a worker (PSS) | MiB in all |",
         "|---|---|---|---|",
     ]

@@ -73,6 +73,8 @@ class Worker(DrainingWorker):
             self.pending_conns.append(conn)
             readable = partial(self.on_pending_socket_readable, conn)
             self.poller.register(conn.sock, EVENT_READ, readable)
+            if self.nr_conns >= self.worker_connections:
+                self.set_accept_enabled(False)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Lend the loop to the crew for `timeout` seconds; the main thread calls this."""
@@ -166,6 +168,8 @@ class Worker(DrainingWorker):
 
     def _count_out(self) -> None:
         self.nr_conns -= 1
+        if self.alive and self.nr_conns < self.worker_connections:
+            self.set_accept_enabled(True)
 
 
 class _Answered:

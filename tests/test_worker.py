@@ -175,3 +175,17 @@ def test_who_has_nothing_to_do_sleeps(served: Served) -> None:
     before = woken()
     time.sleep(2)
     assert woken() - before < 50
+
+
+def test_no_more_connections_than_it_is_told(tmp_path: Path) -> None:
+    """Who comes then waits at the door until one of them leaves."""
+    with serving(tmp_path, APP, "--worker-connections", "4", "--threads", "2") as served:
+        until(lambda: served.get("/here") == "/here")
+        silent = [served.connect() for _ in range(4)]
+        time.sleep(0.3)
+        with served.ask("/late") as late:
+            assert select([late], [], [], 0.5) == ([], [], [])
+            silent.pop().close()
+            assert select([late], [], [], 5) == ([late], [], [])
+        for connection in silent:
+            connection.close()
