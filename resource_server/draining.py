@@ -6,8 +6,12 @@ is cut off without an answer.
 """
 
 import socket
+import time
 
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
+    STOP_KEEPALIVE_LINGER,
+    ThreadWorker,
+)
 
 
 class DrainingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type information
@@ -23,6 +27,11 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         """Accept connections, or no longer; gunicorn calls this when a worker begins to end."""
         super().set_accept_enabled(enabled)
         if not self.alive:
+            # Who has connected and said nothing may speak now, as gunicorn has it for those who
+            # have spoken before; else one of them would hold the worker for `graceful_timeout`.
+            soon = time.monotonic() + STOP_KEEPALIVE_LINGER
+            for conn in self.pending_conns:
+                conn.timeout = min(conn.timeout, soon)
             for listener in self.sockets:
                 self._take_in(listener)
                 listener.close()

@@ -1,8 +1,8 @@
 """The gunicorn worker: one thread at a time waits for requests, and answers them itself.
 
 `gthread` has a thread that waits for requests and hands each over to another one. While both run
-they take the interpreter's lock from each other, at every read and write; with eight threads half
-of the processor's time went into that (docs/performance.md). A request that is over within a
+they take the interpreter's lock from each other, at every read and write; with eight threads that
+was a quarter to a half of the throughput (docs/performance.md). A request that is over within a
 millisecond is quickest answered by who was waiting for it, before it waits for the next.
 """
 

@@ -25,7 +25,7 @@ def app(environ, start_response):
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     """One worker with one thread, which takes a fifth of a second for each answer."""
-    with serving(tmp_path, APP, "--threads", "1") as served:
+    with serving(tmp_path, APP, "--threads", "1", "--keep-alive", "60") as served:
         until(lambda: served.get("/") == "ok")
         yield served
 
@@ -52,3 +52,14 @@ def test_later_ones_are_refused_at_once(served: Served) -> None:
     assert served.process.poll() is None
     assert read(last) == ["ok"] * 5
     assert served.process.wait(20) == 0
+
+
+def test_who_never_speaks_does_not_hold_it(served: Served) -> None:
+    """Connections on which no request has come are closed within seconds, not after thirty."""
+    silent = [served.connect() for _ in range(3)]
+    assert served.get("/") == "ok"  # so that they have been taken in by now
+    began = time.monotonic()
+    served.process.terminate()
+    assert read(silent) == [""] * 3
+    assert served.process.wait(20) == 0
+    assert time.monotonic() - began < 10
