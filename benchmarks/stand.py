@@ -1,6 +1,8 @@
 """What servers under measurement stand on: PostgreSQL with rows, a pool's keys, and tokens."""
 
 import contextlib
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Self
@@ -54,6 +56,7 @@ class Stand:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends, too
         with contextlib.ExitStack() as stack:
             self.home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             self.keys = stack.enter_context(KeyServer(self.pool, self.home))
