@@ -11,13 +11,14 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import event
 
 from resource_server.auth import current_principal, require_scope
+from resource_server.extensions import db
 from wsgi import app
 
 _AWAY = float(os.environ.get("DATABASE_IS_AWAY", "0")) / 1000
 
 if _AWAY:
     with app.app_context():
-        for engine in app.extensions["sqlalchemy"].engines.values():
+        for engine in db.engines.values():
             event.listen(engine, "before_cursor_execute", lambda *_: time.sleep(_AWAY))
 
 

@@ -84,6 +84,11 @@ def spread(found: Mapping[str, float]) -> str:
     return f"{found['median']:.2f} ({found['least']:.2f}-{found['most']:.2f})"
 
 
+def name(who: Mapping[str, Any]) -> str:
+    """Write a contestant's name as the tables have it: ours stand out."""
+    return f"**{who['label']}**" if who["kind"] == Kind.OURS else str(who["label"])
+
+
 def table(results: Mapping[str, Any]) -> str:
     """Write the results as Markdown; `ahead` marks who is ahead of all of ours."""
     lines = []
@@ -95,12 +100,10 @@ def table(results: Mapping[str, Any]) -> str:
             "|---|---|---|---|---|---|",
         ]
         for key, row in sorted(rows.items(), key=lambda item: -item[1]["per_second"]):
-            label = results["contestants"][key]["label"]
-            ours = results["contestants"][key]["kind"] == Kind.OURS
-            name = f"**{label}**" if ours else label
-            name += " (ahead)" if key in results["ahead"][endpoint] else ""
+            who = name(results["contestants"][key])
+            who += " (ahead)" if key in results["ahead"][endpoint] else ""
             lines.append(
-                f"| {name} | {row['per_second']:,.0f} | {spread(row['ratio'])} "
+                f"| {who} | {row['per_second']:,.0f} | {spread(row['ratio'])} "
                 f"| {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | {row['cpu_us']:.0f} |"
             )
         lines.append("")

@@ -1,28 +1,33 @@
 """A small WSGI app under gunicorn and our worker, asked over plain sockets."""
 
+import functools
 import os
+import signal
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from soak.daemons import Daemon, free_port, listens, wait_until
 
 ROOT = Path(__file__).parent.parent
 WORKER = "resource_server.worker.Worker"
 _SECONDS = 20
 
+until = functools.partial(wait_until, seconds=30)
 
-class Served:
-    """A gunicorn with one worker; `log` is what it says."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-        self.process = process
-        self.port = port
-        self.log = log
+class Served(Daemon):
+    """A gunicorn with one worker, which serves `served_app` of a folder."""
+
+    def __init__(self, folder: Path, *options: str, worker: str) -> None:
+        self.port = free_port()
+        address = f"127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "gunicorn", "served_app:app", "--bind", address]
+        command += ["--worker-class", worker, "--workers", "1", "--no-control-socket", *options]
+        paths = {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
+        super().__init__("gunicorn", command, home=folder, environment=paths)
 
     def connect(self) -> socket.socket:
         """Connect and say nothing yet; the kernel takes it in, whoever is there."""
@@ -63,36 +68,13 @@ def read(connections: list[socket.socket]) -> list[str]:
     return found
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Wait until something is so; the test fails if it does not come to that."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-        except ConnectionError:
-            pass
-        time.sleep(0.02)
-    pytest.fail("it did not happen")
-
-
 @contextmanager
 def serving(folder: Path, app: str, *options: str, worker: str = WORKER) -> Iterator[Served]:
     """Serve the module `app`, whose `app` is one, from a folder that is then the current one."""
     (folder / "served_app.py").write_text(app, encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "gunicorn", "served_app:app", "--bind", f"127.0.0.1:{port}"]
-    command += ["--worker-class", worker, "--workers", "1", "--no-control-socket", *options]
-    paths = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
-    log = folder / "log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=folder, env=paths, stdout=file, stderr=file)
-    served = Served(process, port, log)
+    served = Served(folder, *options, worker=worker)
     try:
-        until(lambda: not served.refuses())
+        served.wait_until(lambda: listens(served.port))
         yield served
     finally:
-        process.kill()
-        process.wait()
+        served.end(signal.SIGKILL)

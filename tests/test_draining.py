@@ -36,7 +36,7 @@ def test_who_stands_at_the_door_is_answered(served: Served, tmp_path: Path) -> N
     os.kill(worker, signal.SIGSTOP)
     waiting = [served.ask() for _ in range(6)]
     served.process.terminate()
-    until(lambda: served.refuses() or "Handling signal: term" in served.log.read_text())
+    until(lambda: served.refuses() or "Handling signal: term" in served.output)
     os.kill(worker, signal.SIGTERM)
     os.kill(worker, signal.SIGCONT)
     assert read(waiting) == ["ok"] * 6
@@ -48,7 +48,7 @@ def test_later_ones_are_refused_at_once(served: Served) -> None:
     last = [served.ask() for _ in range(5)]  # a second, one after the other
     time.sleep(0.1)
     served.process.terminate()
-    until(served.refuses, 0.9)
+    until(served.refuses, seconds=0.9)
     assert served.process.poll() is None
     assert read(last) == ["ok"] * 5
     assert served.process.wait(20) == 0

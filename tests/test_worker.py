@@ -142,7 +142,7 @@ def test_a_view_may_end_the_worker(served: Served, tmp_path: Path) -> None:
     before = served.get("/pid")
     slow = _slow(served, tmp_path, 1)
     assert served.get("/exit") == ""
-    until(lambda: "SystemExit: 3" in served.log.read_text())
+    until(lambda: "SystemExit: 3" in served.output)
     (tmp_path / "enough").touch()
     assert read(slow) == ["/slow"]
     until(lambda: served.get("/pid") not in {"", before})
@@ -152,11 +152,11 @@ def test_a_worker_that_breaks_is_replaced(tmp_path: Path) -> None:
     """What goes wrong between two answers ends it at once, with a traceback."""
     (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
     with serving(tmp_path, APP, worker="broken.Broken") as served:
-        until(lambda: served.get("/pid"))
+        until(lambda: served.get("/pid") != "")
         before = served.get("/pid")
         (tmp_path / "break").touch()
         with served.ask("/", close=False):
-            until(lambda: "RuntimeError: broken" in served.log.read_text())
+            until(lambda: "RuntimeError: broken" in served.output)
         until(lambda: served.get("/pid") not in {"", before})
 
 
