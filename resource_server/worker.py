@@ -10,14 +10,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from selectors import EVENT_READ
 from threading import Event, Lock, Thread
 from typing import Any
 
+from gunicorn.http import wsgi  # type: ignore[import-untyped]
+from gunicorn.http.message import Request  # type: ignore[import-untyped]
+from gunicorn.util import close_graceful  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
 from resource_server.draining import DrainingWorker
+from resource_server.plain import PlainParser, PlainRequest, PlainResponse
 
 PATIENCE_SECONDS = 0.001
 """So long may one answer keep the next request waiting.
@@ -69,6 +74,8 @@ class Worker(DrainingWorker):
         elif conn.initialized or conn.data_ready:
             self._ready.append(conn)
         else:  # a new one, which may say nothing for long: no thread waits for it
+            if PlainParser.suits(self.cfg):
+                conn.parser = PlainParser(self.cfg, conn.sock, conn.client)
             conn.set_timeout()
             self.pending_conns.append(conn)
             readable = partial(self.on_pending_socket_readable, conn)
@@ -165,6 +172,54 @@ class Worker(DrainingWorker):
         with suppress(OSError):
             conn.close(graceful=True)
         return self._count_out
+
+    def handle_request(self, req: Request, conn: TConn) -> bool:
+        """Let the app answer a request, and tell whether the connection stays open.
+
+        What is plain is answered here as gunicorn does, but in one go (`PlainResponse`).
+        """
+        if not isinstance(req, PlainRequest):
+            stays: bool = super().handle_request(req, conn)
+            return stays
+        response: PlainResponse | None = None
+        environ: dict[str, Any] = {}
+        begun = datetime.now(UTC)
+        try:
+            self.cfg.pre_request(self, req)
+            response, environ = wsgi.create(
+                req, conn.sock, conn.client, conn.server, self.cfg, PlainResponse
+            )
+            environ["wsgi.multithread"] = True
+            self._count_in(response)
+            answer = self.wsgi(environ, response.start_response)
+            try:
+                response.write_all(answer)
+            finally:
+                self.log.access(response, req, environ, datetime.now(UTC) - begun)
+                if hasattr(answer, "close"):
+                    answer.close()
+            return not response.should_close()
+        except (Exception, SystemExit) as error:
+            if isinstance(error, OSError) or response is None or not response.headers_sent:
+                raise  # to `handle`, which can still answer with an error, or has nobody to answer
+            self.log.exception("Error handling request")
+            close_graceful(conn.sock)
+            raise StopIteration from None
+        finally:
+            try:
+                self.cfg.post_request(self, req, environ, response)
+            except Exception:
+                self.log.exception("Exception in post_request hook")
+
+    def _count_in(self, response: PlainResponse) -> None:
+        """Count an answer, which may be the last one of this worker or of its connection."""
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        keeps = self.cfg.keepalive and len(self.keepalived_conns) < self.max_keepalived
+        if not (self.alive and keeps):
+            response.force_close()
 
     def _count_out(self) -> None:
         self.nr_conns -= 1

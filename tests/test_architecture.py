@@ -14,7 +14,7 @@ PACKAGE = ROOT / "resource_server"
 LEVELS = [
     ["app"],
     ["worker"],
-    ["cli", "draining"],
+    ["cli", "draining", "plain"],
     ["randoms"],
     ["users"],
     ["health", "openapi", "pages", "telemetry"],
@@ -38,7 +38,7 @@ HEIGHT = {room: -height for height, rooms in enumerate(LEVELS) for room in rooms
 # Foreign packages that only these places may import.
 ONLY_IN = {
     "authlib": {"auth"},
-    "gunicorn": {"draining.py", "worker.py"},
+    "gunicorn": {"draining.py", "plain.py", "worker.py"},
     "boto3": {"identity/cognito.py", "provisioning", "testing"},
     "botocore": {"identity/cognito.py", "identity/cognito_directory.py", "provisioning"},
     "flask_cors": {"edge.py"},
