@@ -1,10 +1,10 @@
 """The app factory: the only place that knows everyone."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
 from flask import Response, request
@@ -33,6 +33,9 @@ from resource_server.telemetry import cognito_calls
 from resource_server.tokens import CognitoVerifier, DenyList, KeyStore, TrustedPool, UserPool
 from resource_server.users.admin import admin
 from resource_server.users.views import users
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +71,6 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     app.cli.add_command(cli_users.users)
     app.cli.add_command(cli_cognito.cognito)
     app.before_request(_refuse_no_host)
-    app.after_request(_finish)
     telemetry.trace(app, settings.otel_exporter_otlp_endpoint)
     if emulator is not None and emulator.started:
         _migrate_development_database(app, settings)
@@ -92,6 +94,7 @@ def _migrate_development_database(app: APIFlask, settings: Settings) -> None:
 def _configure_flask(app: APIFlask, settings: Settings) -> None:
     app.config["MAX_CONTENT_LENGTH"] = bodies.MAX_BODY_BYTES
     app.request_class = bodies.StrictRequest
+    app.response_class = _ApiResponse
     app.json = bodies.StrictJSONProvider(app)
     # /randoms and /randoms/ are the same, and no address is answered by a redirect.
     app.url_map.strict_slashes = False
@@ -178,19 +181,28 @@ def _refuse_no_host() -> None:
         raise BadRequest(bodies.NO_HOST)
 
 
-def _finish(response: Response) -> Response:
-    """Give every answer its request id and the headers of an API that no browser frames."""
-    headers = response.headers
-    if response.status_code == HTTPStatus.NO_CONTENT:
-        headers.pop("Content-Type", None)
-    headers["X-Request-ID"] = logs.request_id()
-    there = {name.lower() for name, _ in headers}  # `setdefault` would look through all each time
-    headers.extend([each for each in _HEADERS if each[0].lower() not in there])
-    if request.is_secure:
-        headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-    return response
+class _ApiResponse(Response):
+    """An answer with its request id, and with the headers of an API that no browser frames.
+
+    They are added to what goes out: in `headers` each would be looked for, checked and copied.
+    """
+
+    def get_wsgi_response(
+        self, environ: "WSGIEnvironment"
+    ) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        """Return body, status and headers; werkzeug calls this as an answer goes out."""
+        body, status, headers = super().get_wsgi_response(environ)
+        if self.status_code == HTTPStatus.NO_CONTENT:
+            headers = [each for each in headers if each[0] != "Content-Type"]
+        there = {name.lower() for name, _ in headers}
+        headers += [each for each in _HEADERS if each[0].lower() not in there]
+        headers.append(("X-Request-ID", logs.request_id(environ)))
+        if environ["wsgi.url_scheme"] == "https" and _HSTS[0].lower() not in there:
+            headers.append(_HSTS)
+        return body, status, headers
 
 
+_HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 _HEADERS = (
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),

@@ -9,9 +9,10 @@ import json
 from collections.abc import Sequence
 from io import BytesIO
 from typing import IO, Annotated, Any, NoReturn, TypeVar
+from urllib.parse import quote
 
 import orjson
-from flask import Request, Response, current_app, url_for
+from flask import Request, Response, current_app, request
 from flask.json.provider import DefaultJSONProvider
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from sqlalchemy import Row
@@ -101,9 +102,9 @@ Shown = TypeVar("Shown", bound=Numbered)
 
 
 def page_answer(
-    found: Sequence[Row[*tuple[Any, ...]]], schema: type[Shown], *, limit: int, endpoint: str
+    found: Sequence[Row[*tuple[Any, ...]]], schema: type[Shown], *, limit: int
 ) -> Response:
-    """Answer with a page, and with a link to the next one (RFC 8288) if there is one.
+    """Answer a request with a page, and with a link to the next one (RFC 8288) if there is one.
 
     `found` is what was asked for by `limit + 1`: the one too many tells that there is more. Its
     columns have the names of the schema's fields.
@@ -114,8 +115,8 @@ def page_answer(
     page = shown.validate_python([dict(zip(names, row, strict=True)) for row in found[:limit]])
     response = current_app.response_class(shown.dump_json(page), mimetype="application/json")
     if len(found) > len(page):
-        following = url_for(endpoint, limit=limit, after=page[-1].id)
-        response.headers["Link"] = f'<{following}>; rel="next"'
+        here = quote(request.root_path + request.path)  # `url_for` takes as long as the checks
+        response.headers["Link"] = f'<{here}?limit={limit}&after={page[-1].id}>; rel="next"'
     return response
 
 

@@ -56,7 +56,7 @@ class _Unexpected:
         self._is_told = threading.Lock()
 
     def warn_once(self) -> None:
-        if "X-Forwarded-For" in request.headers and self._is_told.acquire(blocking=False):
+        if "HTTP_X_FORWARDED_FOR" in request.environ and self._is_told.acquire(blocking=False):
             logger.warning(
                 "a request came with X-Forwarded-For, which is not believed: if it was your "
                 "proxy's, set TRUSTED_PROXY_HOPS to the number of proxies"

@@ -6,8 +6,9 @@ import random
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
+import orjson
 from flask import has_request_context, request
 from flask.logging import has_level_handler
 
@@ -69,16 +70,24 @@ class JSONFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         if has_request_context():
-            line["request_id"] = request_id()
+            line["request_id"] = request_id(request.environ)
         line |= fields_of(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return _written(line)
 
 
-def request_id() -> str:
-    """Return the current request's id: the client's X-Request-ID if well formed, else a new one."""
-    environ = request.environ
+def _written(line: dict[str, object]) -> str:
+    """Write a line in ASCII; orjson writes UTF-8, and neither lone surrogates nor long integers."""
+    try:
+        text = orjson.dumps(line).decode()
+    except TypeError:
+        text = ""
+    return text if text and text.isascii() else json.dumps(line)
+
+
+def request_id(environ: dict[str, Any]) -> str:
+    """Return the id of a request: the client's X-Request-ID if well formed, else a new one."""
     found = environ.get(_ENVIRON_KEY)
     if isinstance(found, str):
         return found

@@ -90,6 +90,7 @@ class PlainParser(RequestParser, HeaderPolicy):  # type: ignore[misc]
         self._longest_line = line if 0 < line <= MAX_REQUEST_LINE else MAX_REQUEST_LINE
         self._longest_field = (field if field > 0 else DEFAULT_MAX_HEADERFIELD_SIZE) - len("\r\n")
         self._most_fields = fields if 0 < fields <= MAX_HEADERS else MAX_HEADERS
+        self.mesg: Request | None = None
         self.peer_addr = source_addr
         self._schemes, _ = self._peer_trusted_for_forwarded()
 

@@ -4,7 +4,7 @@ It is kept in the request's environ, not on `flask.g`: `g` lives as long as the 
 where a test pushes one around several requests, one request's principal would leak into the next.
 """
 
-from typing import cast
+from typing import Any, cast
 
 from flask import request
 from werkzeug.local import LocalProxy
@@ -13,21 +13,16 @@ from resource_server.tokens import AccessToken
 
 _PRINCIPAL = "resource_server.principal"
 _REFUSAL = "resource_server.refusal"
-_TOKEN = "resource_server.presented_token"  # noqa: S105 - a key, no token
 
 
-def remember(principal: AccessToken, token: str) -> None:
+def remember(environ: dict[str, Any], principal: AccessToken) -> None:
     """Note who is asking, once every check is passed."""
-    environ = request.environ
     environ[_PRINCIPAL] = principal
-    environ[_TOKEN] = token
 
 
-def forget() -> None:
+def forget(environ: dict[str, Any]) -> None:
     """Begin a check with nobody."""
-    environ = request.environ
     environ.pop(_PRINCIPAL, None)
-    environ.pop(_TOKEN, None)
 
 
 def note_refusal(reason: str) -> None:
@@ -47,7 +42,7 @@ def presented_token() -> str:
     Raises RuntimeError in a view that no `require_scope` guards.
     """
     _principal()
-    return cast("str", request.environ[_TOKEN])
+    return request.headers["Authorization"].split(None, 1)[1]  # as Authlib reads it
 
 
 def principal_or_none() -> AccessToken | None:

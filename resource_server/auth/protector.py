@@ -44,13 +44,13 @@ class CognitoResourceProtector(ResourceProtector):  # type: ignore[misc]  # Auth
 
         Raises HTTPException with the whole answer.
         """
-        principal.forget()
-        if requirement.optional and "Authorization" not in request.headers:
+        asked = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - once
+        principal.forget(asked.environ)
+        if requirement.optional and "Authorization" not in asked.headers:
             return
         try:
-            _, token = self.parse_request_authorization(request)
             scopes = [" ".join(requirement.scopes)] if requirement.scopes else None
-            verified = self.validate_request(scopes, request, requirement=requirement)
+            verified = self.validate_request(scopes, asked, requirement=requirement)
         except (MissingAuthorizationError, UnsupportedTokenTypeError):
             principal.note_refusal("no_token")
             _refuse(401, NOT_AUTHENTICATED)
@@ -67,7 +67,7 @@ class CognitoResourceProtector(ResourceProtector):  # type: ignore[misc]  # Auth
         except VerificationUnavailable as error:
             principal.note_refusal(error.reason)
             _stop(503, error.description, {"Retry-After": str(error.retry_after)})
-        principal.remember(verified, token)
+        principal.remember(asked.environ, verified)
 
 
 _protector = CognitoResourceProtector()

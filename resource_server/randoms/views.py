@@ -32,7 +32,7 @@ _ITEM = "/<int:random_id>"  # no `max`: above it, werkzeug would answer 405 to s
 def list_randoms(query: RandomsQuery) -> ResponseReturnValue:
     """List your random numbers by id; `Link: …; rel="next"` leads to the next page."""
     found = _mine().page(limit=query.limit + 1, offset=query.offset, after=query.after or 0)
-    return page_answer(found, RandomOut, limit=query.limit, endpoint=".list_randoms")
+    return page_answer(found, RandomOut, limit=query.limit)
 
 
 @randoms.post("")

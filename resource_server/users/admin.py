@@ -57,7 +57,7 @@ def list_users(query: PageQuery) -> ResponseReturnValue:
     """
     _administrator()
     found = projection.page(db.session(), limit=query.limit + 1, after=query.after or 0)
-    return page_answer(found, UserOut, limit=query.limit, endpoint=".list_users")
+    return page_answer(found, UserOut, limit=query.limit)
 
 
 @admin.post(f"{_USER}/disable")
