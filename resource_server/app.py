@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
 from flask import Response, request
-from flask_migrate import upgrade
 from werkzeug.exceptions import BadRequest
 
 from resource_server import bodies, database, edge, health, logs, problems, telemetry
@@ -87,6 +86,8 @@ def _emulator(app: APIFlask, config: Mapping[str, Any] | None) -> embedded.Embed
 def _migrate_development_database(app: APIFlask, settings: Settings) -> None:
     """Bring the SQLite database in instance/ up to date; others are their owners' to change."""
     if settings.sqlalchemy_url is None:
+        from flask_migrate import upgrade  # noqa: PLC0415 - see `database`
+
         with app.app_context():
             upgrade()
 

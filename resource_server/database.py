@@ -12,6 +12,8 @@ a connection can still be lost after it. Instead a request that only reads is re
 `RetryingFlask`; SQLAlchemy has replaced all connections of the pool by then.
 """
 
+import ast
+import functools
 import logging
 import sqlite3
 from contextlib import AbstractContextManager
@@ -21,10 +23,11 @@ from typing import Any
 from apiflask import APIFlask
 from flask import request
 from flask.typing import ResponseReturnValue
-from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, event, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
+from werkzeug.local import LocalProxy
 
-from resource_server.extensions import db, migrate
+from resource_server.extensions import db
 from resource_server.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -32,6 +35,7 @@ logger = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).with_name("migrations")
 _SQLITE = "sqlite:///resource_server.sqlite"  # relative to the instance folder
 _AUTOCOMMIT = "AUTOCOMMIT"
+_MIGRATE = "migrate"  # what Flask-Migrate calls itself
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _MILLISECONDS = 1000
 # A server that vanished without a word is noticed after 30 s of silence, or 10 s after something
@@ -104,13 +108,64 @@ def configure(app: APIFlask, settings: Settings) -> Connections:
         _AUTOCOMMIT: {"url": url, "isolation_level": _AUTOCOMMIT, **pool}
     }
     db.init_app(app)
-    migrate.init_app(app, db, directory=str(MIGRATIONS), render_as_batch=True)
+    app.extensions[_MIGRATE] = LocalProxy(lambda: _migrate(app))
     with app.app_context():
         engines = db.engines
     for engine in engines.values():
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", prepare_sqlite)
     return Connections(engines[None], engines[_AUTOCOMMIT])
+
+
+def _migrate(app: APIFlask) -> object:
+    """Give an app `flask db`, when it is asked for: Alembic is 11 MB that no server needs."""
+    from flask_migrate import Migrate  # noqa: PLC0415
+
+    Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
+    return app.extensions[_MIGRATE]  # from now on Flask-Migrate's own
+
+
+def is_migrated(connection: Connection) -> bool:
+    """Tell whether the tables are those of this release, or of a later one.
+
+    A release migrates before it replaces this one, which must serve on meanwhile: a revision that
+    is not known here is a later release's (docs/operations.md, "Upgrading").
+
+    Raises SQLAlchemyError.
+    """
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    found = set(connection.scalars(text("SELECT version_num FROM alembic_version")))
+    return found == heads() or not found <= revisions().keys()
+
+
+def heads() -> set[str]:
+    """Return the revisions that a migrated database has."""
+    return revisions().keys() - {older for below in revisions().values() for older in below}
+
+
+@functools.cache
+def revisions() -> dict[str, tuple[str, ...]]:
+    """Return the revisions of this release, and those that each comes after.
+
+    They are read, not imported, which would load Alembic into a process that serves.
+    """
+    found = {}
+    for script in (MIGRATIONS / "versions").glob("*.py"):
+        constants = _constants(script)
+        below = constants["down_revision"]
+        found[constants["revision"]] = (below,) if isinstance(below, str) else tuple(below or ())
+    return found
+
+
+def _constants(script: Path) -> dict[str, Any]:
+    constants = {}
+    for node in ast.parse(script.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            named = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(named, ast.Name) and named.id in {"revision", "down_revision"}:
+                constants[named.id] = ast.literal_eval(node.value)
+    return constants
 
 
 def _postgres_options(settings: Settings, url: URL) -> dict[str, Any]:

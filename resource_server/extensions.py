@@ -1,6 +1,5 @@
 """Flask extensions, unbound: leaves that hold no configuration. The app object owns all state."""
 
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
@@ -28,4 +27,3 @@ class Model(DeclarativeBase):
 # What was written is not read again after the commit: a connection that is lost then would turn a
 # write that is done into an error, and each creation would cost one more round trip.
 db = SQLAlchemy(metadata=Model.metadata, session_options={"expire_on_commit": False})
-migrate = Migrate()

@@ -2,16 +2,14 @@
 
 from typing import Literal
 
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from apiflask import APIBlueprint
-from flask import current_app, make_response
+from flask import make_response
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from resource_server.auth import note_refusal
 from resource_server.bodies import Schema, shown
-from resource_server.extensions import db
+from resource_server.database import is_migrated
 from resource_server.refusals import responds
 from resource_server.services import services
 
@@ -74,23 +72,11 @@ def readyz() -> ResponseReturnValue:
 
 
 def _missing_in_database(*, again: bool = True) -> list[str]:
-    directory = current_app.extensions["migrate"].directory
     try:
-        found = MigrationContext.configure(db.session.connection()).get_current_heads()
+        with services().connections.autocommit() as connection:
+            return [] if is_migrated(connection) else ["migrations"]
     except SQLAlchemyError as error:
-        db.session.rollback()
         if again and isinstance(error, DBAPIError) and error.connection_invalidated:
             # Lost since the last request, as after a failover: that says nothing of now.
             return _missing_in_database(again=False)
         return ["database"]
-    return [] if _is_migrated(set(found), ScriptDirectory(directory)) else ["migrations"]
-
-
-def _is_migrated(found: set[str], scripts: ScriptDirectory) -> bool:
-    """Tell whether the tables are those of this release, or of a later one.
-
-    A release migrates before it replaces this one, which must serve on meanwhile: a revision that
-    is not known here is a later release's (docs/operations.md, "Upgrading").
-    """
-    known = {script.revision for script in scripts.walk_revisions()}
-    return found == set(scripts.get_heads()) or bool(found - known)

@@ -12,14 +12,16 @@ import requests
 import responses
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from apiflask import APIFlask
+from flask import current_app
 from flask.testing import FlaskClient
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import create_engine, select, text
 
 from resource_server import create_app
 from resource_server.auth import current_principal, presented_token, require_scope
-from resource_server.database import Connections
+from resource_server.database import Connections, heads, revisions
 from resource_server.extensions import db
 from resource_server.randoms.models import RandomNumber
 from resource_server.randoms.store import BoundsOutOfOrder, Drawn, OwnedRandoms
@@ -213,6 +215,17 @@ def test_tables_of_a_later_release_are_ready_and_of_an_earlier_one_are_not(
             connection.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
         connection.close()
         assert missing() == expected
+
+
+def test_revisions_are_alembics(app: APIFlask) -> None:
+    """They are read without it, so that no worker has to load it."""
+    with app.app_context():
+        scripts = ScriptDirectory(current_app.extensions["migrate"].directory)
+    known = {
+        script.revision: script._versioned_down_revisions for script in scripts.walk_revisions()
+    }
+    assert revisions() == known
+    assert heads() == set(scripts.get_heads())
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:

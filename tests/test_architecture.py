@@ -153,11 +153,21 @@ def test_importing_does_nothing() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_clients_of_what_few_deploy_are_not_loaded() -> None:
-    """Redis and OpenTelemetry cost memory and time at start; who has them pays for them."""
+def test_what_a_server_does_not_need_is_not_loaded() -> None:
+    """Each costs memory in every worker, and time at start: Alembic alone 11 MB.
+
+    A server that is asked whether it is ready knows the migrations without it.
+    """
     script = (
-        "import sys, resource_server.app\n"
-        "print({'redis', 'opentelemetry', 'moto', 'joserfc', 'responses'} & set(sys.modules))"
+        "import sys\n"
+        "from resource_server import create_app\n"
+        "app = create_app({'AWS_REGION': 'eu-west-2', 'AWS_USER_POOL_ID': 'eu-west-2_AbCdEf123',"
+        " 'AWS_COGNITO_APP_CLIENT_ID': 'x', 'DATABASE_URL': 'sqlite://', 'JWKS_TIMEOUT_SECONDS': 1,"
+        " 'COGNITO_EMULATOR': 'off'})\n"
+        "answer = app.test_client().get('/readyz')\n"
+        "assert 'migrations' in answer.json['missing'], answer.json\n"
+        "print({'redis', 'opentelemetry', 'moto', 'joserfc', 'responses', 'alembic', 'mako'}"
+        " & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
