@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from selectors import EVENT_READ
 from threading import Event, Lock, Thread
 from typing import Any
@@ -25,11 +26,49 @@ from resource_server.draining import DrainingWorker
 from resource_server.plain import PlainParser, PlainRequest, PlainResponse
 
 PATIENCE_SECONDS = 0.001
-"""So long may one answer keep the next request waiting.
+"""So long may one answer keep the next request waiting: as long as a page takes."""
+BUSY_PATIENCE_SECONDS = 0.005
+"""So long while the machine has no processor left for whoever would answer the next one."""
+_SPARE = 0.15  # of the machine's processors, as far as they tell: a hundred times a second
+_LOOK_SECONDS = 0.25
 
-As long as a page takes: a shorter time would call others while the processor is the one thing that
-is short; a longer one would have processors idle while all wait for a database in another house.
-"""
+
+class Patience:
+    """How long one answer may keep the next request waiting, by what the processors do.
+
+    Where one is idle, all others wait for something as well, and might as well be answered. Where
+    all are busy, an answer is late because it waits for a processor; whoever is called to take over
+    takes that from it, and both take turns for the rest of the way. A database next door to a busy
+    server looks just like one that is far from an idle one, so it is the machine that is looked at,
+    not the answer.
+    """
+
+    def __init__(self, stat: Path = Path("/proc/stat")) -> None:
+        self._stat = stat
+        self._seen = (0, 0)
+        self._due = 0.0
+        self._seconds = PATIENCE_SECONDS
+
+    def seconds(self, now: float) -> float:
+        """Return the patience at a time, in seconds; where nothing tells, the short one."""
+        if now >= self._due:
+            self._due = now + _LOOK_SECONDS
+            idle, spent = self._look()
+            if spent > 0:
+                self._seconds = BUSY_PATIENCE_SECONDS if idle < _SPARE * spent else PATIENCE_SECONDS
+        return self._seconds
+
+    def _look(self) -> tuple[int, int]:
+        """Return the time that was idle since the last look, and all time: proc_stat(5)."""
+        try:
+            with self._stat.open("rb") as stat:
+                times = [int(part) for part in stat.readline().split()[1:9]]
+        except (OSError, ValueError):
+            return 0, 0
+        seen = (sum(times[3:5]), sum(times))  # idle, and idle while a disk is waited for
+        idle, spent = seen[0] - self._seen[0], seen[1] - self._seen[1]
+        self._seen = seen
+        return idle, spent
 
 
 class Worker(DrainingWorker):
@@ -37,7 +76,7 @@ class Worker(DrainingWorker):
 
     Who has the loop waits for requests, answers them, and looks after the connections; nobody else
     touches those. The loop goes around among `threads` of a crew: when an answer takes longer than
-    PATIENCE_SECONDS, the main thread, which watches, calls the next one to take over. So a slow
+    `Patience` has it, the main thread, which watches, calls the next one to take over. So a slow
     answer holds one thread, as ever, and as many answer at once as there is time to wait for.
 
     The main thread has the loop once a second, for gunicorn's heartbeat and to close what is idle,
@@ -54,6 +93,7 @@ class Worker(DrainingWorker):
         self._ready: deque[TConn] = deque()
         self._answering: object = None  # by whoever has the loop; new for each answer
         self._judging = Lock()  # whether who answers still has the loop
+        self._patience = Patience()
         self._broken: BaseException | None = None  # what no answer is to blame for
 
     def init_process(self) -> None:
@@ -101,7 +141,7 @@ class Worker(DrainingWorker):
         while self.alive and (left := until - time.monotonic()) > 0:
             answering = self._answering
             if answering is not None:
-                time.sleep(PATIENCE_SECONDS)
+                time.sleep(self._patience.seconds(time.monotonic()))
                 self._relieve(answering)
                 continue
             self._stirred.clear()

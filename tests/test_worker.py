@@ -8,6 +8,7 @@ from socket import socket
 
 import pytest
 
+from resource_server.worker import BUSY_PATIENCE_SECONDS, PATIENCE_SECONDS, Patience
 from tests.served import Served, read, request, serving, until
 
 THREADS = 3
@@ -73,6 +74,32 @@ def test_as_many_answer_at_once_as_there_are_threads(served: Served, tmp_path: P
     assert select([waiting], [], [], 0.3) == ([], [], [])
     (tmp_path / "enough").touch()
     assert read([waiting, *slow]) == ["/quick", *["/slow"] * THREADS]
+
+
+def test_patience_is_longer_where_no_processor_is_left(tmp_path: Path) -> None:
+    """It looks at the machine, four times a second: user, nice, system, idle, iowait …, steal."""
+    stat = tmp_path / "stat"
+    patience = Patience(stat)
+
+    def after(now: float, *times: int) -> float:
+        stat.write_text(f"cpu  {' '.join(map(str, times))} 0 0\ncpu0 1 2 3\n", encoding="ascii")
+        return patience.seconds(now)
+
+    assert after(1.0, 100, 0, 100, 800, 0, 0, 0, 0) == PATIENCE_SECONDS
+    assert after(1.1, 200, 0, 100, 800, 0, 0, 0, 0) == PATIENCE_SECONDS  # too soon to look
+    assert after(1.3, 180, 0, 115, 805, 0, 0, 0, 0) == BUSY_PATIENCE_SECONDS
+    assert after(1.6, 180, 0, 115, 805, 0, 0, 0, 100) == BUSY_PATIENCE_SECONDS  # others' work
+    assert after(1.9, 240, 0, 130, 820, 10, 0, 0, 100) == PATIENCE_SECONDS
+    assert after(2.2, 240, 0, 130, 820, 10, 0, 0, 100) == PATIENCE_SECONDS  # nothing moved
+
+
+@pytest.mark.parametrize("text", [None, "", "cpu", "cpu x y", "cpu  0 0 0 0 0 0 0 0 0 0"])
+def test_patience_is_short_where_nothing_tells(tmp_path: Path, text: str | None) -> None:
+    """On other systems, and where the kernel hides it."""
+    if text is not None:
+        (tmp_path / "stat").write_text(text, encoding="ascii")
+    patience = Patience(tmp_path / "stat")
+    assert [patience.seconds(now) for now in (1.0, 2.0)] == [PATIENCE_SECONDS] * 2
 
 
 def test_an_answer_may_take_longer_than_the_timeout(served: Served, tmp_path: Path) -> None:
