@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from selectors import EVENT_READ
+from socket import socket
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -31,6 +32,14 @@ BUSY_PATIENCE_SECONDS = 0.005
 """So long while the machine has no processor left for whoever would answer the next one."""
 _SPARE = 0.15  # of the machine's processors, as far as they tell: a hundred times a second
 _LOOK_SECONDS = 0.25
+
+YIELD_SECONDS = 0.0002
+"""So long others may take a new connection, before a worker takes a second one in a row.
+
+Clients and proxies open many connections at once and keep them. Who is awake first would take all,
+in a tenth of the cases, before another worker has got a processor to wake up on; and all of their
+requests from then on. A worker that answers in between takes part again without waiting.
+"""
 
 
 class Patience:
@@ -94,6 +103,7 @@ class Worker(DrainingWorker):
         self._answering: object = None  # by whoever has the loop; new for each answer
         self._judging = Lock()  # whether who answers still has the loop
         self._patience = Patience()
+        self._is_taking_in = False  # nothing was answered since the last connection
         self._broken: BaseException | None = None  # what no answer is to blame for
 
     def init_process(self) -> None:
@@ -106,6 +116,13 @@ class Worker(DrainingWorker):
         for number in range(self.cfg.threads):
             Thread(target=self._serve, name=f"crew-{number}", daemon=True).start()
         super().run()
+
+    def accept(self, listener: socket) -> None:
+        """Take in a new connection, if no other worker was quicker."""
+        if self._is_taking_in and self.alive:
+            time.sleep(YIELD_SECONDS)
+        self._is_taking_in = True
+        super().accept(listener)
 
     def enqueue_req(self, conn: TConn) -> None:
         """Note a connection whose next request is there; whoever has the loop calls this."""
@@ -201,6 +218,7 @@ class Worker(DrainingWorker):
 
     def _answer(self, conn: TConn) -> Callable[[], None]:
         """Answer a request; return what is left to do for whoever has the loop."""
+        self._is_taking_in = False
         try:
             stays = self.handle(conn)
         except BaseException:  # `sys.exit()` in a view, say: it ends the worker, as ever

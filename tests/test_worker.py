@@ -2,13 +2,24 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from select import select
-from socket import socket
+from selectors import DefaultSelector
+from socket import create_connection, socket
+from typing import Any
 
 import pytest
+from gunicorn.config import Config  # type: ignore[import-untyped]
 
-from resource_server.worker import BUSY_PATIENCE_SECONDS, PATIENCE_SECONDS, Patience
+from resource_server.worker import (
+    BUSY_PATIENCE_SECONDS,
+    PATIENCE_SECONDS,
+    YIELD_SECONDS,
+    Patience,
+    Worker,
+)
 from tests.served import Served, read, request, serving, until
 
 THREADS = 3
@@ -100,6 +111,33 @@ def test_patience_is_short_where_nothing_tells(tmp_path: Path, text: str | None)
         (tmp_path / "stat").write_text(text, encoding="ascii")
     patience = Patience(tmp_path / "stat")
     assert [patience.seconds(now) for now in (1.0, 2.0)] == [PATIENCE_SECONDS] * 2
+
+
+def test_others_may_take_every_other_connection() -> None:
+    """Of many that come at once; who is awake first would take all, and answer alone ever after."""
+    config = Config()
+    worker = Worker(0, 0, [], None, 30, config, None)
+    worker.poller = DefaultSelector()
+    times = []
+
+    class Noting(socket):
+        def accept(self) -> Any:
+            times.append(time.monotonic())
+            return super().accept()
+
+    with Noting() as listener, closing(worker.poller), closing(worker.tmp):
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        clients = [create_connection(listener.getsockname()) for _ in range(3)]
+        for _ in clients:
+            worker.accept(listener)
+        assert worker.nr_conns == len(clients)
+        for conn in worker.pending_conns:
+            conn.close()
+        for client in clients:
+            client.close()
+    assert min(b - a for a, b in pairwise(times)) >= YIELD_SECONDS
 
 
 def test_an_answer_may_take_longer_than_the_timeout(served: Served, tmp_path: Path) -> None:
