@@ -1,4 +1,4 @@
-"""Flask extensions, unbound: leaves that hold no configuration. The app object owns all state."""
+"""Flask-SQLAlchemy, unbound: a leaf that holds no configuration. The app object owns all state."""
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import MetaData
