@@ -15,6 +15,7 @@ a connection can still be lost after it. Instead a request that only reads is re
 import ast
 import functools
 import logging
+import os
 import sqlite3
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -109,6 +110,8 @@ def configure(app: APIFlask, settings: Settings) -> Connections:
     }
     db.init_app(app)
     app.extensions[_MIGRATE] = LocalProxy(lambda: _migrate(app))
+    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":  # Flask sets it for its own command
+        _migrate(app)
     with app.app_context():
         engines = db.engines
     for engine in engines.values():
@@ -118,7 +121,7 @@ def configure(app: APIFlask, settings: Settings) -> Connections:
 
 
 def _migrate(app: APIFlask) -> object:
-    """Give an app `flask db`, when it is asked for: Alembic is 11 MB that no server needs."""
+    """Give an app `flask db`, where it may be asked for: Alembic is 11 MB that no server needs."""
     from flask_migrate import Migrate  # noqa: PLC0415
 
     Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
