@@ -15,7 +15,6 @@ a connection can still be lost after it. Instead a request that only reads is re
 import ast
 import functools
 import logging
-import os
 import sqlite3
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -29,7 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.local import LocalProxy
 
 from resource_server.extensions import db
-from resource_server.settings import Settings
+from resource_server.settings import Settings, is_flask_command
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +109,7 @@ def configure(app: APIFlask, settings: Settings) -> Connections:
     }
     db.init_app(app)
     app.extensions[_MIGRATE] = LocalProxy(lambda: _migrate(app))
-    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":  # Flask sets it for its own command
+    if is_flask_command():
         _migrate(app)
     with app.app_context():
         engines = db.engines

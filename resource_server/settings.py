@@ -465,3 +465,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
             {"jwks_max_age_seconds", "jwks_refresh_seconds"},
             ("JWKS_MAX_AGE_SECONDS is less than JWKS_REFRESH_SECONDS: make it greater"),
         )
+
+
+def is_flask_command() -> bool:
+    """Tell whether the `flask` command runs; it says so itself, so this is no setting."""
+    return os.environ.get("FLASK_RUN_FROM_CLI") == "true"
