@@ -5,6 +5,7 @@ import logging
 import random
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -79,11 +80,11 @@ class JSONFormatter(logging.Formatter):
 
 def _written(line: dict[str, object]) -> str:
     """Write a line in ASCII; orjson writes UTF-8, and neither lone surrogates nor long integers."""
-    try:
+    with suppress(TypeError):
         text = orjson.dumps(line).decode()
-    except TypeError:
-        text = ""
-    return text if text and text.isascii() else json.dumps(line)
+        if text.isascii():
+            return text
+    return json.dumps(line)
 
 
 def request_id(environ: dict[str, Any]) -> str:

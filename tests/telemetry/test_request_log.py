@@ -75,6 +75,16 @@ def test_a_line_has_the_id_that_the_answer_has(
     assert line["request_id"] == answer.headers["X-Request-ID"]
 
 
+@pytest.mark.parametrize("said", ["plain", "\u00e9\u2028\n", "\ud800", 2**70])
+def test_a_line_is_json_in_ascii(said: object) -> None:
+    """Whatever is in it: what reads logs may split lines at other signs, or know no UTF-8."""
+    record = logging.makeLogRecord({"msg": "x", "fields": {"said": said}})
+    line = logs.JSONFormatter().format(record)
+    assert line.isascii()
+    assert "\n" not in line
+    assert json.loads(line)["said"] == said
+
+
 def test_a_refusal_says_why(
     client: FlaskClient,
     cognito_pool: CognitoPool,
