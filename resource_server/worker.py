@@ -103,7 +103,7 @@ class Worker(DrainingWorker):
         self._answering: object = None  # by whoever has the loop; new for each answer
         self._judging = Lock()  # whether who answers still has the loop
         self._patience = Patience()
-        self._is_taking_in = False  # nothing was answered since the last connection
+        self._is_taking_in = False  # nothing was answered since it took a connection
         self._broken: BaseException | None = None  # what no answer is to blame for
 
     def init_process(self) -> None:
@@ -121,8 +121,9 @@ class Worker(DrainingWorker):
         """Take in a new connection, if no other worker was quicker."""
         if self._is_taking_in and self.alive:
             time.sleep(YIELD_SECONDS)
-        self._is_taking_in = True
+        before = self.nr_conns
         super().accept(listener)
+        self._is_taking_in = self.nr_conns > before  # who came too late need not wait next time
 
     def enqueue_req(self, conn: TConn) -> None:
         """Note a connection whose next request is there; whoever has the loop calls this."""

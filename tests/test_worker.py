@@ -113,31 +113,57 @@ def test_patience_is_short_where_nothing_tells(tmp_path: Path, text: str | None)
     assert [patience.seconds(now) for now in (1.0, 2.0)] == [PATIENCE_SECONDS] * 2
 
 
-def test_others_may_take_every_other_connection() -> None:
-    """Of many that come at once; who is awake first would take all, and answer alone ever after."""
-    config = Config()
-    worker = Worker(0, 0, [], None, 30, config, None)
+class _Noting(socket):
+    """A listener that knows when it was asked for a connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    def accept(self) -> Any:
+        """Note the time, and hand out a connection."""
+        self.times.append(time.monotonic())
+        return super().accept()
+
+
+@pytest.fixture
+def door() -> Iterator[tuple[Worker, _Noting]]:
+    """A worker that does not run, and its listener."""
+    worker = Worker(0, 0, [], None, 30, Config(), None)
     worker.poller = DefaultSelector()
-    times = []
-
-    class Noting(socket):
-        def accept(self) -> Any:
-            times.append(time.monotonic())
-            return super().accept()
-
-    with Noting() as listener, closing(worker.poller), closing(worker.tmp):
+    with _Noting() as listener, closing(worker.poller), closing(worker.tmp):
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         listener.setblocking(False)
-        clients = [create_connection(listener.getsockname()) for _ in range(3)]
-        for _ in clients:
-            worker.accept(listener)
-        assert worker.nr_conns == len(clients)
+        yield worker, listener
         for conn in worker.pending_conns:
             conn.close()
-        for client in clients:
-            client.close()
-    assert min(b - a for a, b in pairwise(times)) >= YIELD_SECONDS
+
+
+def test_others_may_take_every_other_connection(door: tuple[Worker, _Noting]) -> None:
+    """Of many that come at once; who is awake first would take all, and answer alone ever after."""
+    worker, listener = door
+    clients = [create_connection(listener.getsockname()) for _ in range(3)]
+    for client in clients:
+        worker.accept(listener)
+        client.close()
+    assert worker.nr_conns == len(clients)
+    assert min(b - a for a, b in pairwise(listener.times)) >= YIELD_SECONDS
+
+
+def test_who_came_too_late_does_not_wait(
+    door: tuple[Worker, _Noting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker was quicker: to wait would make this one too late for ever."""
+    worker, listener = door
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    worker.accept(listener)  # nobody is there any more
+    assert worker.nr_conns == 0
+    with create_connection(listener.getsockname()):
+        worker.accept(listener)
+    assert worker.nr_conns == 1
+    assert slept == []
 
 
 def test_an_answer_may_take_longer_than_the_timeout(served: Served, tmp_path: Path) -> None:
