@@ -195,20 +195,28 @@ class _ApiResponse(Response):
         body, status, headers = super().get_wsgi_response(environ)
         if self.status_code == HTTPStatus.NO_CONTENT:
             headers = [each for each in headers if each[0] != "Content-Type"]
+        wanted = _HEADERS_HTTPS if environ["wsgi.url_scheme"] == "https" else _HEADERS
         there = {name.lower() for name, _ in headers}
-        headers += [each for each in _HEADERS if each[0].lower() not in there]
+        if there.isdisjoint(wanted):
+            headers += wanted.values()
+        else:
+            headers += [each for name, each in wanted.items() if name not in there]
         headers.append(("X-Request-ID", logs.request_id(environ)))
-        if environ["wsgi.url_scheme"] == "https" and _HSTS[0].lower() not in there:
-            headers.append(_HSTS)
         return body, status, headers
 
 
-_HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-_HEADERS = (
+def _by_name(*headers: tuple[str, str]) -> dict[str, tuple[str, str]]:
+    return {header[0].lower(): header for header in headers}
+
+
+_HEADERS = _by_name(
     ("Cache-Control", "no-store"),
     ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Referrer-Policy", "no-referrer"),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
+)
+_HEADERS_HTTPS = _HEADERS | _by_name(
+    ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 )

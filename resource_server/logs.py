@@ -5,7 +5,6 @@ import logging
 import random
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -70,8 +69,11 @@ class JSONFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if has_request_context():
-            line["request_id"] = request_id(request.environ)
+        known = getattr(record, "request_id", None)
+        if known is None and has_request_context():
+            known = request_id(request.environ)
+        if known is not None:
+            line["request_id"] = known
         line |= fields_of(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -80,11 +82,11 @@ class JSONFormatter(logging.Formatter):
 
 def _written(line: dict[str, object]) -> str:
     """Write a line in ASCII; orjson writes UTF-8, and neither lone surrogates nor long integers."""
-    with suppress(TypeError):
+    try:
         text = orjson.dumps(line).decode()
-        if text.isascii():
-            return text
-    return json.dumps(line)
+    except TypeError:
+        return json.dumps(line)
+    return text if text.isascii() else json.dumps(line)
 
 
 def request_id(environ: dict[str, Any]) -> str:

@@ -9,9 +9,9 @@ from resource_server.auth.extension import METADATA_PATH, ResourceServer, challe
 from resource_server.auth.principal import (
     current_principal,
     note_refusal,
+    outcome,
     presented_token,
     principal_or_none,
-    refusal_or_none,
 )
 from resource_server.auth.protector import require_scope, token_requirement
 from resource_server.auth.requirement import (
@@ -31,9 +31,9 @@ __all__ = [
     "challenge",
     "current_principal",
     "note_refusal",
+    "outcome",
     "presented_token",
     "principal_or_none",
-    "refusal_or_none",
     "require_scope",
     "token_requirement",
 ]

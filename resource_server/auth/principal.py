@@ -30,10 +30,9 @@ def note_refusal(reason: str) -> None:
     request.environ[_REFUSAL] = reason
 
 
-def refusal_or_none() -> str | None:
-    """Return why the current request is refused, if somebody noted it."""
-    reason = request.environ.get(_REFUSAL)
-    return reason if isinstance(reason, str) else None
+def outcome(environ: dict[str, Any]) -> tuple[AccessToken | None, str | None]:
+    """Return who asked, if anybody, and why a request was refused, if somebody noted it."""
+    return environ.get(_PRINCIPAL), environ.get(_REFUSAL)
 
 
 def presented_token() -> str:

@@ -1,13 +1,14 @@
 """`require_scope`: Authlib's resource protector with the answers that RFC 6750 asks for."""
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, ParamSpec, TypeVar, cast
 
 from authlib.integrations.flask_oauth2 import ResourceProtector
 from authlib.oauth2.rfc6749 import MissingAuthorizationError, UnsupportedTokenTypeError
 from authlib.oauth2.rfc6750 import InsufficientScopeError, InvalidTokenError
-from flask import current_app, jsonify, request
+from flask import Request, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from resource_server.auth import principal
@@ -39,12 +40,11 @@ class CognitoResourceProtector(ResourceProtector):  # type: ignore[misc]  # Auth
         super().__init__()
         self.register_token_validator(CognitoTokenValidator())
 
-    def check(self, requirement: TokenRequirement) -> None:
+    def check(self, asked: Request, requirement: TokenRequirement) -> None:
         """Refuse the current request, or remember who is asking.
 
         Raises HTTPException with the whole answer.
         """
-        asked = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - once
         principal.forget(asked.environ)
         if requirement.optional and "Authorization" not in asked.headers:
             return
@@ -117,12 +117,17 @@ def require_scope(
     )
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
+        is_async = inspect.iscoroutinefunction(view)
+
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            if request.method == "OPTIONS":
+            asked = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001 - once
+            if asked.method == "OPTIONS":
                 return cast("R", current_app.make_default_options_response())
-            _protector.check(requirement)
-            return cast("R", current_app.ensure_sync(view)(*args, **kwargs))
+            _protector.check(asked, requirement)
+            if is_async:
+                return cast("R", current_app.ensure_sync(view)(*args, **kwargs))
+            return view(*args, **kwargs)
 
         guarded.token_requirement = requirement  # type: ignore[attr-defined]
         return guarded

@@ -4,19 +4,26 @@ Paths, queries and bodies hold ids, codes and passwords; none is looked at. Who 
 `pseudonym`.
 """
 
+import functools
 import logging
+import os
+import threading
 import time
+from collections.abc import Mapping
 from hashlib import sha256
 from http import HTTPStatus
 
 from flask import Flask, Request, Response, request
 
-from resource_server.auth import principal_or_none, refusal_or_none
+from resource_server.auth import outcome
+from resource_server.logs import request_id
 from resource_server.telemetry.metrics import Metrics
 from resource_server.telemetry.mirror import Mirror
 
 logger = logging.getLogger("resource_server.requests")
 
+_Args = tuple[str, str, int]
+_MESSAGE = "%s %s %s"
 _BEGUN = "resource_server.begun"
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -45,47 +52,65 @@ def register(app: Flask, metrics: Metrics | None = None, mirror: Mirror | None =
         seconds = time.perf_counter() - asked.environ[_BEGUN]
         method = asked.method if asked.method in _METHODS else "other"
         route = asked.url_rule.rule if asked.url_rule else "none"
-        reason = refusal_or_none()
+        status = response.status_code
+        principal, reason = outcome(asked.environ)
         if metrics is not None:
-            metrics.count_answer(method, route, response.status_code, seconds)
+            metrics.count_answer(method, route, status, seconds)
             if reason is not None:
                 metrics.refusals.labels(reason).inc()
         if mirror is not None:
             mirror.carry()
-        probed = asked.endpoint in _PROBES and response.status_code < _ERROR
+        probed = asked.endpoint in _PROBES and status < _ERROR
         level = logging.DEBUG if probed else logging.INFO
         if logger.isEnabledFor(level):
-            milliseconds = round(seconds * 1000, 2)
-            fields = _fields(method, route, response.status_code, milliseconds, reason)
-            _write(level, fields)
+            fields: dict[str, object] = {
+                "method": method,
+                "route": route,
+                "status": status,
+                "duration_ms": round(seconds * 1000, 2),
+            }
+            if principal is not None:
+                fields["sub_hash"] = pseudonym(principal.sub)
+                fields["client_id"] = principal.client_id
+            if reason is not None:
+                fields["reason"] = reason
+            more = {"fields": fields, "request_id": request_id(asked.environ)}
+            logger.handle(_record(level, (method, route, status), more))
         return response
 
     app.before_request(begin)
     app.after_request(finish)
 
 
-def _fields(
-    method: str, route: str, status: int, milliseconds: float, reason: str | None
-) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "method": method,
-        "route": route,
-        "status": status,
-        "duration_ms": milliseconds,
+def _record(level: int, args: _Args, more: Mapping[str, object]) -> logging.LogRecord:
+    """Make a record as `Logger.log` does, without its search for who called: always this.
+
+    Nearly all that a record says of where it was made is always the same; it is copied.
+    """
+    if logging.getLogRecordFactory() is not logging.LogRecord:  # somebody adds to each record
+        return _made(level, args, more)
+    usual = _usual(level)
+    now = time.time()
+    record = logging.LogRecord.__new__(logging.LogRecord)
+    record.__dict__ = {
+        **usual.__dict__,
+        **more,
+        "args": args,
+        "created": now,
+        "msecs": int(now % 1 * 1000) + 0.0,
+        "relativeCreated": usual.relativeCreated + (now - usual.created) * 1000,
+        "thread": threading.get_ident(),
+        "threadName": threading.current_thread().name,
+        "process": os.getpid(),
     }
-    principal = principal_or_none()
-    if principal is not None:
-        fields["sub_hash"] = pseudonym(principal.sub)
-        fields["client_id"] = principal.client_id
-    if reason is not None:
-        fields["reason"] = reason
-    return fields
+    return record
 
 
-def _write(level: int, fields: dict[str, object]) -> None:
-    """Log as `Logger.log` does, without its search of the stack for who called it: always this."""
-    said = (fields["method"], fields["route"], fields["status"])
-    record = logger.makeRecord(
-        logger.name, level, __file__, 0, "%s %s %s", said, None, "finish", {"fields": fields}
-    )
-    logger.handle(record)
+@functools.cache
+def _usual(level: int) -> logging.LogRecord:
+    return _made(level, ("", "", 0), {})
+
+
+def _made(level: int, args: _Args, more: Mapping[str, object]) -> logging.LogRecord:
+    name, here = logger.name, __file__
+    return logger.makeRecord(name, level, here, 0, _MESSAGE, args, None, "finish", more)

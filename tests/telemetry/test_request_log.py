@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from hashlib import sha256
 from threading import Thread
 
@@ -197,3 +198,45 @@ def test_configuring_twice_prints_once() -> None:
     [line] = done.stderr.splitlines()
     assert json.loads(line)["route"] == "none"
     assert "hunter2" not in line
+
+
+def records(log: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return the records of requests themselves."""
+    return [record for record in log.records if record.name == "resource_server.requests"]
+
+
+def test_a_record_is_like_any_other(app: APIFlask, log: pytest.LogCaptureFixture) -> None:
+    """Whoever formats or filters it finds all that Python puts into a record, of this moment."""
+    app.test_client().get("/")
+    asking = Thread(target=app.test_client().get, args=["/"], name="somebody else's")
+    before = logging.makeLogRecord({})
+    asking.start()
+    asking.join()
+    after = logging.makeLogRecord({})
+    _, record = records(log)
+    plain = logging.getLogger("x").makeRecord("x", logging.INFO, __file__, 1, "", (), None)
+    assert vars(record).keys() == vars(plain).keys() | {"fields", "message", "request_id"}
+    assert before.created <= record.created <= after.created
+    assert before.relativeCreated <= record.relativeCreated <= after.relativeCreated
+    assert record.msecs == pytest.approx(record.created % 1 * 1000, abs=1.01)
+    assert (record.thread, record.threadName) == (asking.ident, "somebody else's")
+    assert record.thread != plain.thread
+    assert (record.process, record.processName) == (plain.process, plain.processName)
+    assert (record.levelno, record.levelname) == (logging.INFO, "INFO")
+    assert record.module == "request_log"
+
+
+def test_what_is_added_to_each_record_is_added_to_requests(
+    client: FlaskClient, log: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    """Tracing, say, has a factory of records that knows the trace."""
+    request.addfinalizer(partial(logging.setLogRecordFactory, logging.getLogRecordFactory()))
+
+    class Traced(logging.LogRecord):
+        trace_id = "0af7651916cd43dd8448eb211c80319c"
+
+    logging.setLogRecordFactory(Traced)
+    client.get("/")
+    [record] = records(log)
+    assert isinstance(record, Traced)
+    assert record.getMessage() == "GET / 200"
