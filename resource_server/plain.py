@@ -10,7 +10,7 @@ refused. What is plain is read as gunicorn would read it (`tests/test_plain.py`)
 import re
 import time
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any
 
@@ -22,8 +22,14 @@ from gunicorn.http.message import (  # type: ignore[import-untyped]
     Request,
 )
 from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
-from gunicorn.http.wsgi import FileWrapper, Response  # type: ignore[import-untyped]
-from gunicorn.util import http_date  # type: ignore[import-untyped]
+from gunicorn.http.wsgi import (  # type: ignore[import-untyped]
+    FileWrapper,
+    Response,
+    WSGIErrorsWrapper,
+    create,
+)
+from gunicorn.util import http_date, unquote_to_wsgi_str  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
 # Of RFC 9112 §3 and §5 only HTTP/1.1, a path that is no `//`, no fragment, no name with an
 # underscore (which WSGI takes for a hyphen), no line that is folded or ends in a bare LF.
@@ -46,6 +52,23 @@ _PASSED_ON = frozenset(
         "X-Request-ID",
     }
 )
+_OF_CONNECTION = (
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+    "SCRIPT_NAME",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "SERVER_SOFTWARE",
+    "gunicorn.socket",
+    "wsgi.file_wrapper",
+    "wsgi.input_terminated",
+    "wsgi.multiprocess",
+    "wsgi.multithread",
+    "wsgi.run_once",
+    "wsgi.version",
+)
+"""Of the environ, what all requests of a connection have alike."""
+_UNPREFIXED = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})  # RFC 3875 §4.1
 _LENGTH = re.compile(r"[0-9]{1,9}")  # longer bodies do not come at once
 
 
@@ -92,6 +115,7 @@ class PlainParser(RequestParser, HeaderPolicy):  # type: ignore[misc]
         self._most_fields = fields if 0 < fields <= MAX_HEADERS else MAX_HEADERS
         self.mesg: Request | None = None
         self.peer_addr = source_addr
+        self._of_connection: dict[str, Any] = {}
         self._schemes, _ = self._peer_trusted_for_forwarded()
 
     def __next__(self) -> Request:
@@ -113,6 +137,35 @@ class PlainParser(RequestParser, HeaderPolicy):  # type: ignore[misc]
         if is_over and self.mesg is not None and not self.mesg.should_close():
             self.mesg = None
         return is_over
+
+    def begin(self, request: PlainRequest, conn: TConn) -> tuple["PlainResponse", dict[str, Any]]:
+        """Return what answers a request, and its environ, as gunicorn's `create` makes both."""
+        if not self._of_connection:
+            response, environ = create(
+                request, conn.sock, conn.client, conn.server, conn.cfg, PlainResponse
+            )
+            environ["wsgi.multithread"] = True
+            # Where there is no port, each request's Host tells the server's name.
+            if isinstance(conn.server, tuple) and not environ["SCRIPT_NAME"]:
+                self._of_connection = {name: environ[name] for name in _OF_CONNECTION}
+                self._of_connection["wsgi.errors"] = _Errors(conn.cfg)
+            return response, environ
+        response = PlainResponse(request, conn.sock, conn.cfg)
+        environ = {
+            **self._of_connection,
+            "PATH_INFO": unquote_to_wsgi_str(request.path),
+            "QUERY_STRING": request.query,
+            "RAW_URI": request.uri,
+            "REQUEST_METHOD": request.method,
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "wsgi.early_hints": partial(_hint, request, conn, response),
+            "wsgi.input": request.body,
+            "wsgi.url_scheme": request.scheme,
+        }
+        for name, value in request.headers:
+            key = name.replace("-", "_")
+            environ[key if key in _UNPREFIXED else f"HTTP_{key}"] = value
+        return response, environ
 
     def _plain(self, came: bytes) -> PlainRequest | None:
         """Return the request that came, if it is plain; keep what came after it."""
@@ -144,6 +197,26 @@ class PlainParser(RequestParser, HeaderPolicy):  # type: ignore[misc]
         return PlainRequest(line, list(headers.items()), scheme or "http", came[begin:end])
 
 
+class _Errors(WSGIErrorsWrapper):  # type: ignore[misc]
+    """gunicorn's `wsgi.errors`, which looks for the log when something is written to it."""
+
+    def __init__(self, cfg: Any) -> None:
+        self._cfg = cfg
+
+    def write(self, data: Any) -> None:
+        """Write to the error log, wherever that is by now."""
+        WSGIErrorsWrapper(self._cfg).write(data)
+
+
+def _hint(
+    request: PlainRequest, conn: TConn, response: "PlainResponse", headers: list[tuple[str, str]]
+) -> None:
+    """Send early hints (RFC 8297) by gunicorn's function, made only where it is called."""
+    if not response.headers_sent:
+        _, environ = create(request, conn.sock, conn.client, conn.server, conn.cfg)
+        environ["wsgi.early_hints"](headers)
+
+
 class PlainResponse(Response):  # type: ignore[misc]
     """gunicorn's response, which sends head and body together where it has both at once."""
 
@@ -155,6 +228,9 @@ class PlainResponse(Response):  # type: ignore[misc]
             name, value = header
             if name in _PASSED_ON and value.isascii() and value.isprintable():
                 self.headers.append((name, value.strip(" ")))
+            elif name == "Content-Length" and _LENGTH.fullmatch(value):
+                self.response_length = int(value)
+                self.headers.append((name, value))
             else:
                 super().process_headers((header,))
 

@@ -18,7 +18,6 @@ from socket import socket
 from threading import Event, Lock, Thread
 from typing import Any
 
-from gunicorn.http import wsgi  # type: ignore[import-untyped]
 from gunicorn.http.message import Request  # type: ignore[import-untyped]
 from gunicorn.util import close_graceful  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
@@ -245,10 +244,7 @@ class Worker(DrainingWorker):
         begun = datetime.now(UTC)
         try:
             self.cfg.pre_request(self, req)
-            response, environ = wsgi.create(
-                req, conn.sock, conn.client, conn.server, self.cfg, PlainResponse
-            )
-            environ["wsgi.multithread"] = True
+            response, environ = conn.parser.begin(req, conn)
             self._count_in(response)
             answer = self.wsgi(environ, response.start_response)
             try:

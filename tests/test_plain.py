@@ -6,15 +6,17 @@ what request smuggling needs (RFC 9112 §11.2).
 """
 
 import io
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from gunicorn.config import Config  # type: ignore[import-untyped]
 from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
-from gunicorn.http.wsgi import FileWrapper, Response  # type: ignore[import-untyped]
+from gunicorn.http.wsgi import FileWrapper, Response, create  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -367,6 +369,96 @@ def test_a_file_is_sent_as_a_file() -> None:
 def test_where_something_else_comes_first(settings: dict[str, object], suits: bool) -> None:
     """TLS, PROXY, uWSGI and HTTP/2 begin with other bytes; they are gunicorn's."""
     assert PlainParser.suits(_config(**settings)) is suits
+
+
+PORT, SOCKET = ("127.0.0.1", 8000), "/run/service.sock"
+_MADE_ANEW = {"wsgi.errors", "wsgi.early_hints"}  # for each request, whatever it is
+
+
+def _connection(*requests: bytes, client: object = PROXY, server: object = PORT) -> SimpleNamespace:
+    """Stand for gunicorn's TConn, with a parser of ours."""
+    config = _config(workers=2)
+    return SimpleNamespace(
+        cfg=config,
+        sock=_Wire(),
+        client=client,
+        server=server,
+        parser=PlainParser(config, iter(requests), client),
+    )
+
+
+def _next_environ(conn: SimpleNamespace) -> dict[str, Any]:
+    """Read the next request; return its environ, held against gunicorn's."""
+    request = next(conn.parser)
+    response, environ = conn.parser.begin(request, conn)
+    _, theirs = create(request, conn.sock, conn.client, conn.server, conn.cfg)
+    theirs["wsgi.multithread"] = True  # as gthread has it
+    assert environ.keys() == theirs.keys()
+    assert all(environ[name] == theirs[name] for name in environ.keys() - _MADE_ANEW)
+    assert (response.req, response.sock, response.cfg) == (request, conn.sock, conn.cfg)
+    assert conn.parser.finish_body()
+    return dict(environ)
+
+
+@pytest.mark.parametrize("request_", USUAL)
+@pytest.mark.parametrize(
+    ("client", "server"),
+    [(PROXY, PORT), (("::1", 5, 0, 0), ("::1", 8000, 0, 0)), ("", SOCKET), (b"", SOCKET)],
+)
+def test_the_environ_is_gunicorns(request_: bytes, client: object, server: object) -> None:
+    """Of the first request of a connection, and of those for which part of it is known."""
+    if b"Connection: close" in request_:
+        request_ = request_.replace(b"close", b"keep-alive")
+    other = b"PUT /a HTTP/1.1\r\nX-Only: here\r\nHost: y\r\nContent-Length: 1\r\n\r\nb"
+    conn = _connection(other, request_, other, request_, client=client, server=server)
+    _next_environ(conn)
+    first = _next_environ(conn)
+    assert "HTTP_X_ONLY" not in first
+    _next_environ(conn)
+    again = _next_environ(conn)
+    assert first.keys() == again.keys()
+
+
+def test_below_a_prefix_the_environ_is_gunicorns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SCRIPT_NAME is cut off each path."""
+    monkeypatch.setenv("SCRIPT_NAME", "/randoms")
+    conn = _connection(GET, GET.replace(b"?", b"/%2F?"))
+    assert _next_environ(conn)["PATH_INFO"] == ""
+    assert _next_environ(conn)["PATH_INFO"] == "//"
+
+
+def test_errors_go_where_the_log_is_by_now() -> None:
+    """It is opened anew when it was rotated, and a connection may be older than that."""
+    conn = _connection(GET, GET)
+    _next_environ(conn)
+    errors = _next_environ(conn)["wsgi.errors"]
+    handler = logging.StreamHandler(io.StringIO())
+    log = logging.getLogger("gunicorn.error")
+    log.addHandler(handler)
+    conn.cfg.set("errorlog", "a file")
+    try:
+        errors.write("before ")
+        rotated = handler.setStream(io.StringIO())
+        errors.writelines(["after ", "it"])
+    finally:
+        log.removeHandler(handler)
+    assert rotated is not None
+    assert (rotated.getvalue(), handler.stream.getvalue()) == ("before ", "after it")
+
+
+def test_hints_are_gunicorns() -> None:
+    """They come before the answer, and no longer once it has begun."""
+    conn = _connection(GET, GET)
+    _next_environ(conn)
+    request = next(conn.parser)
+    response, environ = conn.parser.begin(request, conn)
+    environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload")])
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+    assert conn.sock.sent == [hint]
+    response.start_response("200 OK", _JSON)
+    response.write_all([b"body"])
+    environ["wsgi.early_hints"]([("Link", "</late.css>; rel=preload")])
+    assert len(conn.sock.sent) == 2
 
 
 APP = """

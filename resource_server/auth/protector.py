@@ -49,8 +49,7 @@ class CognitoResourceProtector(ResourceProtector):  # type: ignore[misc]  # Auth
         if requirement.optional and "Authorization" not in asked.headers:
             return
         try:
-            scopes = [" ".join(requirement.scopes)] if requirement.scopes else None
-            verified = self.validate_request(scopes, asked, requirement=requirement)
+            verified = self.validate_request(requirement.scopes, asked, requirement=requirement)
         except (MissingAuthorizationError, UnsupportedTokenTypeError):
             principal.note_refusal("no_token")
             _refuse(401, NOT_AUTHENTICATED)

@@ -39,7 +39,7 @@ class CognitoTokenValidator(BearerTokenValidator):  # type: ignore[misc]  # Auth
     def validate_token(
         self,
         token: AccessToken,
-        scopes: Sequence[str] | None,
+        scopes: Sequence[str],
         request: object,  # noqa: ARG002 - Authlib's signature
         requirement: TokenRequirement,
     ) -> None:
@@ -47,11 +47,10 @@ class CognitoTokenValidator(BearerTokenValidator):  # type: ignore[misc]  # Auth
 
         Raises InsufficientScopeError or SignedInTooLongAgo.
         """
-        carried = sorted(token.scopes)
-        # Authlib reads a list as alternatives, and one text as all of its words.
-        if self.scope_insufficient(carried, scopes):
+        # Authlib's `scope_insufficient` takes a list for alternatives, and parses it each time.
+        if not token.scopes.issuperset(scopes):
             raise InsufficientScopeError
-        if self.scope_insufficient(carried, requirement.any_of):
+        if requirement.any_of and token.scopes.isdisjoint(requirement.any_of):
             raise InsufficientScopeError
         if requirement.groups and not set(requirement.groups).intersection(token.groups):
             raise InsufficientScopeError
