@@ -18,13 +18,16 @@ OLDER_PYJWT = VENV / "pyjwt-2.13.0"
 GRANIAN = VENV / "granian"
 _PYTHON = VENV / "bin" / "python"
 _SERVICE = "benchmarks.service:app"
+_LEAST = "benchmarks.peers.flask_least:app"
 _HOST = "127.0.0.1"
+_Arguments = Callable[[int, int, int], list[str]]
 
 
 class Kind(StrEnum):
     """What a contestant stands for."""
 
     OURS = "this service"
+    LEAST = "least of Flask"
     WRITTEN = "as people write it"
     LEVERS = "with this service's levers"
     PORTED = "what this service was ported from"
@@ -43,35 +46,45 @@ class Contestant:
 
 def gunicorn(stand: Stand, name: str, *options: str, threads: int = 8, **settings: str) -> Command:
     """Return this service under gunicorn with the project's gunicorn.conf.py."""
+    options = ("--config", str(ROOT / "gunicorn.conf.py"), *options)
+    return Command(name, _gunicorn(_SERVICE, *options), stand.environment(**settings), threads)
 
-    def arguments(port: int, workers: int, threads: int) -> list[str | Path]:
+
+def _gunicorn(app: str, *options: str, python: str = sys.executable) -> _Arguments:
+    def arguments(port: int, workers: int, threads: int) -> list[str]:
         return [
-            *(sys.executable, "-m", "gunicorn", _SERVICE, "--config", ROOT / "gunicorn.conf.py"),
-            *("--workers", str(workers), "--threads", str(threads)),
-            *("--bind", f"{_HOST}:{port}", *options),
+            *(python, "-m", "gunicorn", app, "--bind", f"{_HOST}:{port}"),
+            *("--workers", str(workers), "--threads", str(threads), *options),
         ]
 
-    return Command(name, arguments, stand.environment(**settings), threads)
+    return arguments
 
 
 def granian(stand: Stand, name: str, *, threads: int = 1, **settings: str) -> Command:
     """Return this service under granian's WSGI, with metrics of all its processes together."""
-
-    def arguments(port: int, workers: int, threads: int) -> list[str]:
-        return [
-            *(sys.executable, "-m", "granian", "--interface", "wsgi", _SERVICE),
-            *("--workers", str(workers), "--blocking-threads", str(threads)),
-            *("--host", _HOST, "--port", str(port), "--http", "1", "--no-ws"),
-        ]
-
     metrics = stand.home / f"metrics-{threads}"
     metrics.mkdir(exist_ok=True)
     environment = {
         **stand.environment(**settings),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(GRANIAN)]),
+        "PYTHONPATH": _path(GRANIAN),
     }
-    return Command(name, arguments, environment, threads)
+    return Command(name, _granian(_SERVICE), environment, threads)
+
+
+def _granian(app: str) -> _Arguments:
+    def arguments(port: int, workers: int, threads: int) -> list[str]:
+        return [
+            *(sys.executable, "-m", "granian", "--interface", "wsgi", app),
+            *("--workers", str(workers), "--blocking-threads", str(threads)),
+            *("--host", _HOST, "--port", str(port), "--http", "1", "--no-ws"),
+        ]
+
+    return arguments
+
+
+def _path(*first: Path) -> str:
+    return os.pathsep.join(map(str, [*first, ROOT]))
 
 
 def _uvicorn(module: str, *first: Path) -> Callable[[Stand, str], Command]:
@@ -89,26 +102,31 @@ def _uvicorn(module: str, *first: Path) -> Callable[[Stand, str], Command]:
 
 
 def _flask(stand: Stand, name: str) -> Command:
-    def arguments(port: int, workers: int, threads: int) -> list[str | Path]:
-        return [
-            *(_PYTHON, "-m", "gunicorn", "benchmarks.peers.flask_extensions:app"),
-            *("--worker-class", "gthread", "--no-control-socket"),
-            *("--workers", str(workers), "--threads", str(threads), "--bind", f"{_HOST}:{port}"),
-        ]
-
+    options = ("--worker-class", "gthread", "--no-control-socket")
+    arguments = _gunicorn("benchmarks.peers.flask_extensions:app", *options, python=str(_PYTHON))
     return Command(name, arguments, _told(stand), threads=4)
+
+
+def _least(stand: Stand, name: str) -> Command:
+    options = ("--worker-class", "resource_server.worker.Worker", "--no-control-socket")
+    return Command(name, _gunicorn(_LEAST, *options), _told(stand), threads=8)
+
+
+def _least_granian(stand: Stand, name: str) -> Command:
+    return Command(name, _granian(_LEAST), _told(stand, GRANIAN))
 
 
 def _told(stand: Stand, *first: Path) -> dict[str, str]:
     """Return what benchmarks.peers.config reads."""
     address = make_url(stand.database_url)
     return {
+        "PEER_POOL_ID": stand.pool.pool_id,
         "PEER_ISSUER": stand.pool.issuer,
         "PEER_CLIENT_ID": stand.pool.client_id,
         "PEER_JWKS_URI": stand.pool.jwks_uri,
         "PEER_DATABASE_URL": stand.database_url,
         "PEER_DATABASE_FOLDER": str(address.query["host"]),
-        "PYTHONPATH": os.pathsep.join(map(str, [*first, ROOT])),
+        "PYTHONPATH": _path(*first),
     }
 
 
@@ -139,6 +157,8 @@ CONTESTANTS = [
     Contestant("gunicorn-sync", "this service, gunicorn's sync worker", Kind.OURS, _sync),
     Contestant("granian-1", "this service, granian, 1 thread", Kind.OURS, granian),
     Contestant("granian-2", "this service, granian, 2 threads", Kind.OURS, _two_threads),
+    Contestant("least", "the least of Flask and Core, gunicorn", Kind.LEAST, _least),
+    Contestant("least-granian", "the least of Flask and Core, granian", Kind.LEAST, _least_granian),
     Contestant(
         "fastapi-sync-2.13",
         f"{_SYNC}, {_OLDER}",

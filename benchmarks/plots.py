@@ -8,6 +8,7 @@ from benchmarks.contestants import Kind
 
 _COLOURS = {
     Kind.OURS: "#2a6f97",
+    Kind.LEAST: "#a9d6e5",
     Kind.WRITTEN: "#adb5bd",
     Kind.LEVERS: "#e09f3e",
     Kind.PORTED: "#9e2a2b",

@@ -1,5 +1,6 @@
 """What rounds amount to: medians, and ratios to the baseline in the same round."""
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -68,15 +69,17 @@ def best(rounds: Rounds, among: Sequence[str]) -> str:
 
 
 def comparisons(rounds: Rounds, kinds: Mapping[str, Kind]) -> dict[str, dict[str, Any]]:
-    """Set the baseline, and our best, against the best peer of each kind and all that is ported."""
+    """Set the baseline, and our best, against the best peer of each kind and all that is ported.
+
+    And against all that is ported the least of Flask, too: what could be had at most.
+    """
     by_kind = {kind: [key for key in rounds if kinds[key] == kind] for kind in Kind}
     others = [best(rounds, by_kind[kind]) for kind in (Kind.WRITTEN, Kind.LEVERS) if by_kind[kind]]
     others += by_kind[Kind.PORTED]
-    return {
-        f"{ours} : {theirs}": ratio(rounds[ours], rounds[theirs])
-        for ours in dict.fromkeys([BASELINE, best(rounds, by_kind[Kind.OURS])])
-        for theirs in others
-    }
+    ours = dict.fromkeys([BASELINE, best(rounds, by_kind[Kind.OURS])])
+    pairs = list(itertools.product(ours, others))
+    pairs += itertools.product(by_kind[Kind.LEAST], by_kind[Kind.PORTED])
+    return {f"{one} : {other}": ratio(rounds[one], rounds[other]) for one, other in pairs}
 
 
 def spread(found: Mapping[str, float]) -> str:

@@ -85,17 +85,24 @@ def _goals(results: Mapping[str, Any]) -> str:
     rows: dict[str, dict[str, str]] = {}
     for endpoint, pairs in endpoints.items():
         for pair, found in pairs.items():
-            ours, theirs = pair.split(" : ")
-            peer = results["contestants"][theirs]
-            label = peer["label"] if peer["kind"] == Kind.PORTED else f"the best {peer['kind']}"
-            who = "gunicorn" if ours == BASELINE else "our best"
-            rows.setdefault(f"{who} : {label}", {})[endpoint] = summary.spread(found)
+            one, other = (_role(results, key) for key in pair.split(" : "))
+            rows.setdefault(f"{one} : {other}", {})[endpoint] = summary.spread(found)
     lines = [f"| | {' | '.join(endpoints)} |", "|---|" + "---|" * len(endpoints)]
     lines += [
         f"| {name} | {' | '.join(row.get(endpoint, '') for endpoint in endpoints)} |"
         for name, row in rows.items()
     ]
     return "\n".join(lines) + "\n"
+
+
+def _role(results: Mapping[str, Any], key: str) -> str:
+    """Call who is compared by what they are there for."""
+    contestant = results["contestants"][key]
+    if contestant["kind"] == Kind.OURS:
+        return "gunicorn" if key == BASELINE else "our best"
+    if contestant["kind"] in {Kind.PORTED, Kind.LEAST}:
+        return str(contestant["label"])
+    return f"the best {contestant['kind']}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 
+POOL_ID = os.environ["PEER_POOL_ID"]
 ISSUER = os.environ["PEER_ISSUER"]
 CLIENT_ID = os.environ["PEER_CLIENT_ID"]
 JWKS_URI = os.environ["PEER_JWKS_URI"]
