@@ -18,7 +18,7 @@ OLDER_PYJWT = VENV / "pyjwt-2.13.0"
 GRANIAN = VENV / "granian"
 _PYTHON = VENV / "bin" / "python"
 _SERVICE = "benchmarks.service:app"
-_LEAST = "benchmarks.peers.flask_least:app"
+_LEAST = "benchmarks.least:app"
 _HOST = "127.0.0.1"
 _Arguments = Callable[[int, int, int], list[str]]
 

@@ -41,6 +41,16 @@ def test_ours_is_compared_with_the_best_of_each_kind() -> None:
     assert found[f"{BASELINE} : flask"] == {"median": 2.25, "least": 2, "most": 2.5}
 
 
+def test_the_least_of_flask_is_set_against_what_was_ported() -> None:
+    """It tells how far these parts could be from it at most, and nothing about other peers."""
+    kinds = {**KINDS, "least": Kind.LEAST}
+    rounds = {BASELINE: [10], "granian-1": [20], "flask": [5], "ported": [1], "least": [40]}
+    found = comparisons(rounds, kinds)
+    assert list(found)[-1] == "least : ported"
+    assert [pair for pair in found if "least" in pair] == ["least : ported"]
+    assert found["least : ported"]["median"] == 40
+
+
 def test_a_peer_that_is_ahead_is_said_to_be() -> None:
     """The table names a peer that is faster than all of ours, and nobody who is faster than one."""
     chosen = [c for c in CONTESTANTS if c.key in {BASELINE, "granian-1", "flask", "fastapi-async"}]
