@@ -103,6 +103,7 @@ class Worker(DrainingWorker):
         self._judging = Lock()  # whether who answers still has the loop
         self._patience = Patience()
         self._is_taking_in = False  # nothing was answered since it took a connection
+        self._door: socket | None = None  # where it took the last one, and more may be waiting
         self._broken: BaseException | None = None  # what no answer is to blame for
 
     def init_process(self) -> None:
@@ -123,6 +124,7 @@ class Worker(DrainingWorker):
         before = self.nr_conns
         super().accept(listener)
         self._is_taking_in = self.nr_conns > before  # who came too late need not wait next time
+        self._door = listener if self._is_taking_in else None
 
     def enqueue_req(self, conn: TConn) -> None:
         """Note a connection whose next request is there; whoever has the loop calls this."""
@@ -214,7 +216,18 @@ class Worker(DrainingWorker):
                 self.method_queue.defer(rest)
                 return
             rest()
+            if self._ready and self._door is not None:
+                self._let_in(self._door)
         self._loop.release()
+
+    def _let_in(self, door: socket) -> None:
+        """Take in one more between two answers, if any is there.
+
+        If it were one between two waits, the hundredth of a crowd would come in when those before
+        had been answered a hundred times.
+        """
+        if self.alive and self._accepting:
+            self.accept(door)
 
     def _answer(self, conn: TConn) -> Callable[[], None]:
         """Answer a request; return what is left to do for whoever has the loop."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
 from select import select
@@ -164,6 +164,44 @@ def test_who_came_too_late_does_not_wait(
         worker.accept(listener)
     assert worker.nr_conns == 1
     assert slept == []
+
+
+class _Busy(Worker):
+    """A worker that notes at each answer how many connections it has."""
+
+    def handle(self, _conn: object) -> bool:
+        """Answer nothing; end after the last one."""
+        self.had = [*getattr(self, "had", []), self.nr_conns]
+        self.alive = bool(self._ready)
+        return True
+
+    def finish_request(self, _conn: object, _answered: object) -> None:
+        """Leave what is no connection alone."""
+
+
+@pytest.mark.parametrize(("most", "had"), [(1000, [1, 2, 3, 4, 5]), (3, [1, 2, 3, 3, 3])])
+def test_newcomers_do_not_wait_for_a_whole_round(most: int, had: list[int]) -> None:
+    """While others keep it busy it lets one more in after each answer, as far as it may."""
+    config = Config()
+    config.set("worker_connections", most)
+    worker = _Busy(0, 0, [], None, 30, config, None)
+    with socket() as listener, ExitStack() as stack:
+        worker.poller = stack.enter_context(closing(DefaultSelector()))
+        stack.enter_context(closing(worker.tmp))
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        worker.sockets = [listener]
+        worker.set_accept_enabled(True)
+        for _ in had:
+            stack.enter_context(create_connection(listener.getsockname()))
+        worker._loop.acquire()
+        worker._open.set()
+        worker._ready.extend([object()] * len(had))
+        worker.accept(listener)
+        worker._lead()
+        assert worker.had == had
+        for conn in worker.pending_conns:
+            conn.close()
 
 
 def test_an_answer_may_take_longer_than_the_timeout(served: Served, tmp_path: Path) -> None:
