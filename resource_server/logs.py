@@ -14,6 +14,8 @@ from flask.logging import has_level_handler
 
 _LOGGER = "resource_server"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+REQUEST_ID = "resource_server_request_id"
+"""What a record may bear; others put a `request_id` of theirs on every record."""
 _ENVIRON_KEY = "resource_server.request_id"
 # At DEBUG these log what they send and receive: passwords, tokens and codes.
 _TALKATIVE = ("botocore", "boto3", "urllib3", "responses")
@@ -69,7 +71,7 @@ class JSONFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        known = getattr(record, "request_id", None)
+        known = getattr(record, REQUEST_ID, None)
         if known is None and has_request_context():
             known = request_id(request.environ)
         if known is not None:

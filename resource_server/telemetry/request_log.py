@@ -16,7 +16,7 @@ from http import HTTPStatus
 from flask import Flask, Request, Response, request
 
 from resource_server.auth import outcome
-from resource_server.logs import request_id
+from resource_server.logs import REQUEST_ID, request_id
 from resource_server.telemetry.metrics import Metrics
 from resource_server.telemetry.mirror import Mirror
 
@@ -74,7 +74,7 @@ def register(app: Flask, metrics: Metrics | None = None, mirror: Mirror | None =
                 fields["client_id"] = principal.client_id
             if reason is not None:
                 fields["reason"] = reason
-            more = {"fields": fields, "request_id": request_id(asked.environ)}
+            more = {"fields": fields, REQUEST_ID: request_id(asked.environ)}
             logger.handle(_record(level, (method, route, status), more))
         return response
 

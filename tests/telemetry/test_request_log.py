@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from hashlib import sha256
 from threading import Thread
+from typing import Any
 
 import pytest
 import requests
@@ -215,7 +216,7 @@ def test_a_record_is_like_any_other(app: APIFlask, log: pytest.LogCaptureFixture
     after = logging.makeLogRecord({})
     _, record = records(log)
     plain = logging.getLogger("x").makeRecord("x", logging.INFO, __file__, 1, "", (), None)
-    assert vars(record).keys() == vars(plain).keys() | {"fields", "message", "request_id"}
+    assert vars(record).keys() == vars(plain).keys() | {"fields", "message", logs.REQUEST_ID}
     assert before.created <= record.created <= after.created
     assert before.relativeCreated <= record.relativeCreated <= after.relativeCreated
     assert record.msecs == pytest.approx(record.created % 1 * 1000, abs=1.01)
@@ -233,10 +234,14 @@ def test_what_is_added_to_each_record_is_added_to_requests(
     request.addfinalizer(partial(logging.setLogRecordFactory, logging.getLogRecordFactory()))
 
     class Traced(logging.LogRecord):
-        trace_id = "0af7651916cd43dd8448eb211c80319c"
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.request_id = "theirs"
 
     logging.setLogRecordFactory(Traced)
-    client.get("/")
+    answer = client.get("/")
     [record] = records(log)
     assert isinstance(record, Traced)
     assert record.getMessage() == "GET / 200"
+    [line] = lines(log)
+    assert line["request_id"] == answer.headers["X-Request-ID"]
