@@ -197,10 +197,7 @@ class _ApiResponse(Response):
             headers = [each for each in headers if each[0] != "Content-Type"]
         wanted = _HEADERS_HTTPS if environ["wsgi.url_scheme"] == "https" else _HEADERS
         there = {name.lower() for name, _ in headers}
-        if there.isdisjoint(wanted):
-            headers += wanted.values()
-        else:
-            headers += [each for name, each in wanted.items() if name not in there]
+        headers += [each for name, each in wanted.items() if name not in there]
         headers.append(("X-Request-ID", logs.request_id(environ)))
         return body, status, headers
 

@@ -407,8 +407,7 @@ def _next_environ(conn: SimpleNamespace) -> dict[str, Any]:
 )
 def test_the_environ_is_gunicorns(request_: bytes, client: object, server: object) -> None:
     """Of the first request of a connection, and of those for which part of it is known."""
-    if b"Connection: close" in request_:
-        request_ = request_.replace(b"close", b"keep-alive")
+    request_ = request_.replace(b"Connection: close", b"Connection: keep-alive")
     other = b"PUT /a HTTP/1.1\r\nX-Only: here\r\nHost: y\r\nContent-Length: 1\r\n\r\nb"
     conn = _connection(other, request_, other, request_, client=client, server=server)
     _next_environ(conn)

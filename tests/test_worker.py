@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from select import select
@@ -126,18 +126,26 @@ class _Noting(socket):
         return super().accept()
 
 
-@pytest.fixture
-def door() -> Iterator[tuple[Worker, _Noting]]:
-    """A worker that does not run, and its listener."""
-    worker = Worker(0, 0, [], None, 30, Config(), None)
+@contextmanager
+def _listening(worker: Worker) -> Iterator[_Noting]:
+    """Give a worker that does not run what it waits with, and a listener."""
     worker.poller = DefaultSelector()
     with _Noting() as listener, closing(worker.poller), closing(worker.tmp):
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         listener.setblocking(False)
-        yield worker, listener
+        worker.sockets = [listener]
+        yield listener
         for conn in worker.pending_conns:
             conn.close()
+
+
+@pytest.fixture
+def door() -> Iterator[tuple[Worker, _Noting]]:
+    """A worker that does not run, and its listener."""
+    worker = Worker(0, 0, [], None, 30, Config(), None)
+    with _listening(worker) as listener:
+        yield worker, listener
 
 
 def test_others_may_take_every_other_connection(door: tuple[Worker, _Noting]) -> None:
@@ -185,12 +193,7 @@ def test_newcomers_do_not_wait_for_a_whole_round(most: int, had: list[int]) -> N
     config = Config()
     config.set("worker_connections", most)
     worker = _Busy(0, 0, [], None, 30, config, None)
-    with socket() as listener, ExitStack() as stack:
-        worker.poller = stack.enter_context(closing(DefaultSelector()))
-        stack.enter_context(closing(worker.tmp))
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        worker.sockets = [listener]
+    with _listening(worker) as listener, ExitStack() as stack:
         worker.set_accept_enabled(True)
         for _ in had:
             stack.enter_context(create_connection(listener.getsockname()))
@@ -200,8 +203,6 @@ def test_newcomers_do_not_wait_for_a_whole_round(most: int, had: list[int]) -> N
         worker.accept(listener)
         worker._lead()
         assert worker.had == had
-        for conn in worker.pending_conns:
-            conn.close()
 
 
 def test_an_answer_may_take_longer_than_the_timeout(served: Served, tmp_path: Path) -> None:

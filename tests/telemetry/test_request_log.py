@@ -34,11 +34,15 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
+def records(log: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Return the records of requests themselves."""
+    return [record for record in log.records if record.name == "resource_server.requests"]
+
+
 def lines(log: pytest.LogCaptureFixture) -> Iterator[dict[str, object]]:
     """Read the lines about requests as a machine does."""
-    for record in log.records:
-        if record.name == "resource_server.requests":
-            yield json.loads(logs.JSONFormatter().format(record))
+    for record in records(log):
+        yield json.loads(logs.JSONFormatter().format(record))
 
 
 def test_a_request_is_one_line(
@@ -199,11 +203,6 @@ def test_configuring_twice_prints_once() -> None:
     [line] = done.stderr.splitlines()
     assert json.loads(line)["route"] == "none"
     assert "hunter2" not in line
-
-
-def records(log: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """Return the records of requests themselves."""
-    return [record for record in log.records if record.name == "resource_server.requests"]
 
 
 def test_a_record_is_like_any_other(app: APIFlask, log: pytest.LogCaptureFixture) -> None:
