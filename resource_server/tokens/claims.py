@@ -43,6 +43,9 @@ class _Claims(NamedTuple):
     """A UUID, an e-mail address or a chosen name; absent from client-credentials tokens."""
     client_id: str
     issuer: str
+    """The `iss` claim. One pool can sign with either of two: compare `pool_id` instead."""
+    pool_id: str
+    """The user pool that issued the token. A `sub` or a `jti` is unique in its pool only."""
     scopes: frozenset[str]
     groups: tuple[str, ...]
     jti: str | None
@@ -143,6 +146,7 @@ def check_claims(
         username or None,
         client_id,
         issuer,
+        pool.id,
         _scopes(scope),
         _groups(claims["cognito:groups"]) if "cognito:groups" in claims else (),
         jti or None,

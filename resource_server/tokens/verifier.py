@@ -45,7 +45,10 @@ class DenyList(Protocol):
     """Tokens that are refused although they verify."""
 
     def denies(self, token: AccessToken) -> bool:
-        """Tell whether a token was revoked.
+        """Return whether a token is revoked.
+
+        `sub`, `jti` and `origin_jti` are unique in one user pool only: with several pools, look
+        them up together with `token.pool_id`. Do not use `token.issuer`, of which a pool has two.
 
         Raises DenyListUnavailable if that cannot be known.
         """
@@ -111,7 +114,8 @@ class CognitoVerifier:
         first = TrustedPool(pool, client_ids=client_ids, keys=keys)
         self.pools = (first, *also_trust)
         self._by_issuer = {issuer: p for p in self.pools for issuer in p.pool.issuers}
-        if len(self._by_issuer) < sum(len(p.pool.issuers) for p in self.pools):
+        issuers = sum(len(p.pool.issuers) for p in self.pools)
+        if len(self._by_issuer) < issuers or len({p.pool.id for p in self.pools}) < len(self.pools):
             raise ValueError("a pool is trusted twice: give all of its clients at once")
         self._deny_list = deny_list
         self._leeway = leeway

@@ -18,7 +18,7 @@ from joserfc.jwk import KeySet as JoseKeySet
 
 from resource_server.emulator.keys import PoolKeys
 from resource_server.testing.pool import CognitoPool
-from resource_server.tokens import AccessToken, CognitoVerifier, TrustedPool, errors
+from resource_server.tokens import AccessToken, CognitoVerifier, TrustedPool, UserPool, errors
 from resource_server.tokens.errors import (
     BadSignature,
     InvalidToken,
@@ -618,6 +618,18 @@ def test_a_pool_is_trusted_once(forge: Forge) -> None:
     """Of two lists of clients for one issuer nobody could tell which one counts."""
     with pytest.raises(ValueError, match="twice"):
         forge.verifier(also_trust=[TrustedPool(forge.pool.user_pool, client_ids=None)])
+    again = UserPool.parse(forge.pool.pool_id, issuer="https://issuer.example")
+    with pytest.raises(ValueError, match="twice"):
+        forge.verifier(also_trust=[TrustedPool(again, client_ids=None)])
+
+
+def test_both_issuers_of_a_pool_have_one_pool_id(forge: Forge) -> None:
+    """A deny list can tell pools apart, and does not take one pool for two."""
+    pool = forge.pool.user_pool
+    verifier = forge.verifier()
+    tokens = [verifier.verify(forge.claiming(iss=issuer)) for issuer in pool.issuers]
+    assert [token.issuer for token in tokens] == list(pool.issuers)
+    assert {token.pool_id for token in tokens} == {pool.id}
 
 
 # What is remembered and counted
