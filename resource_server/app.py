@@ -198,6 +198,8 @@ class _ApiResponse(Response):
         wanted = _HEADERS_HTTPS if environ["wsgi.url_scheme"] == "https" else _HEADERS
         there = {name.lower() for name, _ in headers}
         headers += [each for name, each in wanted.items() if name not in there]
+        if "x-request-id" in there:  # of a WSGI app that a view answers with
+            headers = [each for each in headers if each[0].lower() != "x-request-id"]
         headers.append(("X-Request-ID", logs.request_id(environ)))
         return body, status, headers
 

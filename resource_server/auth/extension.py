@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from flask import Flask, current_app, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
+from resource_server.auth.errors import handle_auth_errors
 from resource_server.tokens import CognitoVerifier
 
 REALM = "resource_server"
@@ -48,6 +49,8 @@ class ResourceServer:
 
     def init_app(self, app: Flask, verifier: CognitoVerifier, realm: str = REALM) -> None:
         """Set an app up. `realm` names it in challenges (RFC 9110 §11.5)."""
+        if _NAME not in app.extensions:
+            handle_auth_errors(app)
         app.extensions[_NAME] = Guard(verifier, realm)
         app.add_url_rule(METADATA_PATH, _METADATA_ENDPOINT, _metadata)
 

@@ -9,9 +9,9 @@ from authlib.integrations.flask_oauth2 import ResourceProtector
 from authlib.oauth2.rfc6749 import MissingAuthorizationError, UnsupportedTokenTypeError
 from authlib.oauth2.rfc6750 import InsufficientScopeError, InvalidTokenError
 from flask import Request, current_app, jsonify, request
-from werkzeug.exceptions import HTTPException
 
 from resource_server.auth import principal
+from resource_server.auth.errors import AuthError
 from resource_server.auth.extension import challenge
 from resource_server.auth.requirement import (
     NOT_AUTHENTICATED,
@@ -43,7 +43,7 @@ class CognitoResourceProtector(ResourceProtector):  # type: ignore[misc]  # Auth
     def check(self, asked: Request, requirement: TokenRequirement) -> None:
         """Refuse the current request, or remember who is asking.
 
-        Raises HTTPException with the whole answer.
+        Raises AuthError with the whole response.
         """
         principal.forget(asked.environ)
         if requirement.optional and "Authorization" not in asked.headers:
@@ -150,6 +150,4 @@ def _stop(status: int, detail: str, headers: dict[str, str]) -> NoReturn:
     response = jsonify({"detail": detail})
     response.status_code = status
     response.headers.update(headers)
-    # An HTTPException without a code: Flask and APIFlask send its response as it is, where an
-    # error handler for HTTPException would build another one and lose the challenge.
-    raise HTTPException(response=response)
+    raise AuthError(response, detail)
