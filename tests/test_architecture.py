@@ -113,8 +113,15 @@ def test_foreign_packages_stay_in_their_place(module: Path) -> None:
 
 
 def test_no_module_reads_the_environment_but_settings() -> None:
-    """os.environ is read in settings.py alone; a Lambda has its own environment."""
-    allowed = {Path("settings.py"), Path("triggers/pre_token_generation.py")}
+    """os.environ is read in settings.py alone; a Lambda has its own environment.
+
+    A download looks up the variables that boto3 and requests read for themselves.
+    """
+    allowed = {
+        Path("settings.py"),
+        Path("tokens/download.py"),
+        Path("triggers/pre_token_generation.py"),
+    }
     for module in set(MODULES) - allowed:
         for node in ast.walk(ast.parse((PACKAGE / module).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):

@@ -6,8 +6,7 @@ import io
 import zipfile
 from pathlib import Path
 
-import requests
-
+from resource_server.tokens import download as tokens_download
 from resource_server.triggers import pre_token_generation
 
 HANDLER = "pre_token_generation.handler"
@@ -55,10 +54,6 @@ def holds_our_code(package: bytes) -> bool:
 def download(address: str) -> bytes | None:
     """Fetch a package from where Lambda says it is; None if that fails or it is over 1 MiB."""
     try:
-        with requests.get(address, timeout=_TIMEOUT, stream=True) as response:
-            if response.status_code != requests.codes.ok:
-                return None
-            package = response.raw.read(_MAX_BYTES + 1)
+        return tokens_download.download(address, timeout=_TIMEOUT, max_bytes=_MAX_BYTES)
     except (OSError, ValueError):
         return None
-    return package if len(package) <= _MAX_BYTES else None

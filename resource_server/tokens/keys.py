@@ -7,29 +7,21 @@ than the deadline, and any number of threads that need keys at once share one do
 
 import json
 import math
-import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import requests
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
 
+from resource_server.tokens.download import download
 from resource_server.tokens.errors import KeysUnavailable, MalformedToken, UnknownKey
 from resource_server.tokens.flight import SingleFlight, back_off
 from resource_server.tokens.parsing import base64url_decode
 
 MIN_RSA_BITS = 2048
 MAX_JWKS_BYTES = 1024 * 1024
-_CHUNK_BYTES = 16 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Fetch = Callable[[str, float], bytes]
@@ -101,106 +93,27 @@ def _public_key(member: dict[str, Any]) -> RSAPublicKey | None:
 
 
 def require_https(uri: str) -> None:
-    """Raise ValueError unless an address is https, or http on loopback."""
+    """Raise ValueError unless an address is https, or http on loopback.
+
+    A user name or a password in it is refused: addresses are logged.
+    """
     address = urlsplit(uri)
     if address.scheme != "https" and address.hostname not in LOOPBACK:
         raise ValueError("the address must be https")
+    if address.username is not None or address.password is not None:
+        raise ValueError("the address must hold no user name and no password")
 
 
 def fetch_jwks(uri: str, timeout: float) -> bytes:
     """Download a JWKS: `timeout` seconds in all, 1 MiB at most, no redirects.
 
-    The time for looking up the host's name is the resolver's own and comes on top.
+    `download` says what is sent, and which proxies and certificates count.
 
     Raises OSError (requests' errors are) or ValueError. The address must be https, unless its host
     is loopback.
     """
     require_https(uri)
-    deadline = time.monotonic() + timeout
-    with requests.Session() as session, closing(_Deadline(timeout)) as adapter:
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        response = session.get(uri, timeout=timeout, stream=True, allow_redirects=False)
-        if response.status_code != requests.codes.ok:
-            raise ValueError(f"the JWKS server answered {response.status_code}")
-        body = bytearray()
-        try:
-            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-                body += chunk
-                if len(body) > MAX_JWKS_BYTES:
-                    raise ValueError("the JWKS is larger than 1 MiB")
-        except HTTPError as error:  # urllib3's errors are none of Python's own
-            if time.monotonic() < deadline:
-                raise ConnectionError("the JWKS did not arrive whole") from error
-    if time.monotonic() >= deadline:  # what looks like the end is where the connection was cut
-        raise TimeoutError("the JWKS took too long to arrive")
-    return bytes(body)
-
-
-class _Deadline(HTTPAdapter):
-    """Cuts its connections off after some seconds, whatever they are doing.
-
-    The timeout of requests and urllib3 is for one read of the socket: a server that sends a byte
-    now and then, in its headers or its TLS handshake, would hold a download for as long as it
-    likes. `shutdown` from another thread wakes whoever reads.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self._sockets: list[socket.socket] = []
-        self._over = False
-        self._timer = threading.Timer(timeout, self._cut)
-        self._timer.daemon = True
-        self._timer.start()
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Let connections tell their sockets."""
-        super().init_poolmanager(*args, **kwargs)
-        self._watch(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> PoolManager:
-        """Do the same where the way leads through a proxy."""
-        manager: PoolManager = super().proxy_manager_for(*args, **kwargs)
-        self._watch(manager)
-        return manager
-
-    def close(self) -> None:
-        """Stop the clock."""
-        self._timer.cancel()
-        super().close()
-        for copy in self._sockets:
-            copy.close()
-
-    def _watch(self, manager: PoolManager) -> None:
-        keep = self._keep
-
-        def watched(connection: type[HTTPConnection]) -> type[HTTPConnection]:
-            class Watched(connection):  # type: ignore[misc, valid-type]
-                def _new_conn(self) -> socket.socket:
-                    made: socket.socket = super()._new_conn()
-                    keep(made.dup())  # TLS takes the first one over
-                    return made
-
-            return Watched
-
-        class HTTPPool(HTTPConnectionPool):
-            ConnectionCls = watched(HTTPConnection)
-
-        class HTTPSPool(HTTPSConnectionPool):
-            ConnectionCls = watched(HTTPSConnection)  # type: ignore[assignment]
-
-        manager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
-
-    def _keep(self, copy: socket.socket) -> None:
-        self._sockets.append(copy)
-        if self._over:
-            self._cut()
-
-    def _cut(self) -> None:
-        self._over = True
-        for copy in list(self._sockets):
-            with suppress(OSError):  # it was over already
-                copy.shutdown(socket.SHUT_RDWR)
+    return download(uri, timeout=timeout, max_bytes=MAX_JWKS_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
