@@ -203,13 +203,16 @@ def test_a_weak_new_password_is_400(client: FlaskClient, challenged: dict[str, A
 @pytest.mark.parametrize(
     "change",
     [
+        {"challenge": "ADMIN_NO_SRP_AUTH"},
         {"challenge": "DEVICE_SRP_AUTH"},
         {"responses": {}},
         {"responses": {"NEW_PASSWORD": PASSWORD, "USERNAME": "ada"}},
         {"responses": {"NEW_PASSWORD": PASSWORD, "SECRET_HASH": "x"}},
         {"responses": {"SMS_MFA_CODE": "123456"}},
+        {"responses": {"NEW_PASSWORD": ""}},
+        {"responses": {"NEW_PASSWORD": NEW_PASSWORD, PASSWORD: 1}},
         {"session": "short"},
-        {"session": "x" * 2049},
+        {"session": "x" * 4097},
     ],
     ids=str,
 )

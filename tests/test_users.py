@@ -50,11 +50,11 @@ def _log_in(client: FlaskClient, username: str = "grace", password: str = PASSWO
 
 
 def test_sign_up_makes_a_row_without_the_password(client: FlaskClient, session: Session) -> None:
-    """The row has sub, name and e-mail; the domain is in lower case, as the standard has it."""
+    """The row has sub, name and e-mail, as they were sent."""
     made = client.post("/users/signup", json=SIGN_UP)
     assert made.status_code == 201
     [row] = session.scalars(select(User)).all()
-    assert (row.sub, row.username, row.email) == (made.json["sub"], "grace", "Grace@example.com")
+    assert (row.sub, row.username, row.email) == (made.json["sub"], "grace", "Grace@Example.COM")
     assert not row.disabled
 
 
@@ -63,7 +63,7 @@ def test_a_taken_name_is_409_and_changes_nothing(client: FlaskClient, session: S
     client.post("/users/signup", json=SIGN_UP)
     again = client.post("/users/signup", json=SIGN_UP | {"email": "other@example.com"})
     assert (again.status_code, again.json) == (409, {"detail": "The username is taken"})
-    assert session.scalars(select(User.email)).all() == ["Grace@example.com"]
+    assert session.scalars(select(User.email)).all() == ["Grace@Example.COM"]
 
 
 def test_a_weak_password_is_400_and_not_echoed(client: FlaskClient) -> None:
@@ -227,3 +227,89 @@ def test_me_makes_the_row_that_is_missing(client: FlaskClient, token: str, user:
     assert me.get_json().keys() == {"id", "sub", "username", "email", "full_name", "disabled"}
     assert (me.json["sub"], me.json["username"]) == (user.sub, user.username)
     assert client.get("/users/me", headers=bearer(token)).json == me.json
+
+
+# What Cognito's operations take is what the service takes (API reference, SignUp and others)
+
+TAKEN_AS_SENT = [
+    ("ada", "ada@raspberrypi.local"),
+    ("ada", "ada@mail.test"),
+    ("ada", "ada@router.home.arpa"),
+    ("ada", "ada@localhost"),
+    ("ada", "ada@xn--mnchen-3ya.example"),
+    ("ada", "ada@münchen.example"),
+    ("ada", "Ada.Lovelace+News@EXAMPLE.com"),
+    ("ada", "o'neill@example.com"),
+    ("ada", "用户@例え.jp"),
+    ("a" * 128, "ada@example.com"),
+    ("ﬁ\N{ANGSTROM SIGN}", "ada@example.com"),  # NFKC would make other names of these
+    (f"{'a' * 60}@example.com", f"{'a' * 60}@example.com"),
+]
+
+
+@pytest.mark.parametrize(("username", "email"), TAKEN_AS_SENT)
+def test_sign_up_passes_on_what_was_sent(
+    app: APIFlask, client: FlaskClient, username: str, email: str
+) -> None:
+    """Names of up to 128 characters and any mailbox, with no normalisation of either."""
+    calls: list[tuple[str, str]] = []
+
+    class Recording(ScriptedIdentity):
+        def sign_up(self, username: str, *, email: str, **_: object) -> SignUp:
+            calls.append((username, email))
+            return SignUp(sub="0f3c1a52-7c1e-4b7c-9d52-0e6a4d1f7f10")
+
+    _use(app, Recording(None))
+    sent = {"username": username, "email": email, "password": "with a blank inside 1A!"}
+    assert client.post("/users/signup", json=sent).status_code == 201
+    assert calls == [(username, email)]
+
+
+@pytest.mark.parametrize(
+    ("challenge", "responses"),
+    [
+        ("SELECT_CHALLENGE", {"ANSWER": "EMAIL_OTP"}),
+        ("SELECT_CHALLENGE", {"ANSWER": "PASSWORD", "PASSWORD": PASSWORD}),
+        ("SELECT_CHALLENGE", {"ANSWER": "PASSWORD_SRP", "SRP_A": "ab12"}),
+        ("SELECT_CHALLENGE", {"ANSWER": "WEB_AUTHN", "CREDENTIAL": "{}" + " " * 4000}),
+        ("PASSWORD", {"PASSWORD": PASSWORD}),
+        ("PASSWORD_SRP", {"SRP_A": "ab12"}),
+        (
+            "PASSWORD_VERIFIER",
+            {
+                "PASSWORD_CLAIM_SIGNATURE": "s",
+                "PASSWORD_CLAIM_SECRET_BLOCK": "b",
+                "TIMESTAMP": "Tue Dec 1 03:33:24 UTC 2026",
+            },
+        ),
+        ("WEB_AUTHN", {"CREDENTIAL": "{}"}),
+        ("SMS_MFA", {"SMS_MFA_CODE": "123456"}),
+        ("SMS_OTP", {"SMS_OTP_CODE": "12345678"}),
+        ("EMAIL_OTP", {"EMAIL_OTP_CODE": "12345678"}),
+        ("SOFTWARE_TOKEN_MFA", {"SOFTWARE_TOKEN_MFA_CODE": "123456"}),
+        ("SOFTWARE_TOKEN_MFA", {"SOFTWARE_TOKEN_MFA_CODE": "123456", "DEVICE_KEY": "r_1a"}),
+        ("SELECT_MFA_TYPE", {"ANSWER": "SMS_MFA"}),
+        ("MFA_SETUP", {}),
+        ("CUSTOM_CHALLENGE", {"ANSWER": "42"}),
+        ("NEW_PASSWORD_REQUIRED", {"NEW_PASSWORD": PASSWORD, "userAttributes.nickname": ""}),
+        ("DEVICE_SRP_AUTH", {"DEVICE_KEY": "r_1a", "SRP_A": "ab12"}),
+    ],
+)
+def test_each_challenge_takes_the_responses_of_the_api_reference(
+    app: APIFlask, client: FlaskClient, challenge: str, responses: dict[str, str]
+) -> None:
+    """API reference, RespondToAuthChallenge: all that it lists reaches Cognito, unchanged."""
+    calls: list[tuple[str, object]] = []
+
+    class Recording(ScriptedIdentity):
+        def answer_challenge(
+            self, _username: str, name: str, _session: str | None, sent: object, **_: object
+        ) -> object:
+            calls.append((name, sent))
+            raise errors.SignInExpired
+
+    _use(app, Recording(None))
+    sent = {"username": "ada", "session": "s" * 4096, "challenge": challenge}
+    answer = client.post("/users/login/challenge", json=sent | {"responses": responses})
+    assert answer.status_code == 401
+    assert calls == [(challenge, responses)]

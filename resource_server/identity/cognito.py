@@ -239,14 +239,14 @@ class CognitoIdentityProvider:
         return _sign_in_answer("InitiateAuth", answer)
 
     def answer_challenge(
-        self, username: str, challenge: str, session: str, responses: Mapping[str, str]
+        self, username: str, challenge: str, session: str | None, responses: Mapping[str, str]
     ) -> TokenSet | Challenge:
         """See IdentityProvider."""
         answer = self._call(
             "respond_to_auth_challenge",
             ClientId=self._client_id,
             ChallengeName=challenge,
-            Session=session,
+            **({"Session": session} if session else {}),
             # What we say comes last: an answer must not speak for another user.
             ChallengeResponses={**responses, "USERNAME": username, **self._hash(username)},
         )

@@ -75,7 +75,7 @@ class IdentityProvider(Protocol):
         """
 
     def answer_challenge(
-        self, username: str, challenge: str, session: str, responses: Mapping[str, str]
+        self, username: str, challenge: str, session: str | None, responses: Mapping[str, str]
     ) -> TokenSet | Challenge:
         """Answer a challenge; `username` as the challenge names it, an alias will not do.
 

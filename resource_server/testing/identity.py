@@ -153,10 +153,10 @@ class FakeIdentity:
         return self._next_step(account)
 
     def answer_challenge(
-        self, username: str, challenge: str, session: str, responses: Mapping[str, str]
+        self, username: str, challenge: str, session: str | None, responses: Mapping[str, str]
     ) -> TokenSet | Challenge:
         """See IdentityProvider."""
-        account, asked = self._challenges.pop(session, (None, None))
+        account, asked = self._challenges.pop(session or "", (None, None))
         if account is None or account.username != username or asked != challenge:
             raise SignInExpired
         if challenge == TOTP:

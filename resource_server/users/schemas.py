@@ -1,34 +1,71 @@
-"""What clients send and get about users."""
+"""What clients send and get about users.
 
+A field takes what Cognito's own operation takes (API reference; botocore's model of `cognito-idp`),
+and is passed on as it was sent, without normalisation. Only the full name is trimmed.
+"""
+
+import unicodedata
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    EmailStr,
     Field,
     Secret,
     StrictBool,
     StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 from pydantic.config import JsonDict
 
 from resource_server.bodies import Numbered, Schema, shown
 
-# The characters that Cognito allows in a user name (API reference, SignUp): none is blank.
+# UsernameType: a name or an alias, 1 to 128 characters. None of them is blank.
 _NAME = r"^[\p{L}\p{M}\p{S}\p{N}\p{P}]+$"
-# What is said of it, since few tools take \p in a pattern.
+# For the document: few tools know \p in a pattern.
 _SHOWN: JsonDict = {
     "pattern": r"^\S+$",
     "description": "Letters, marks, symbols, numbers and punctuation; no blanks",
 }
 Username = Annotated[
-    str, Field(min_length=1, max_length=50, pattern=_NAME, json_schema_extra=_SHOWN)
+    str, Field(min_length=1, max_length=128, pattern=_NAME, json_schema_extra=_SHOWN)
 ]
-Code = Annotated[str, Field(max_length=2048, pattern=_NAME, json_schema_extra=_SHOWN)]
-# Not shown by forms, never sent back.
+# A mailbox of RFC 5321 §4.1.2 with the characters of RFC 6531: a dot-atom, `@`, a domain of labels.
+# There is no quoted local part, display name or address literal. The name need not be in DNS:
+# `.local`, `.test` and `home.arpa` are fine. 320 characters are 64 + 1 + 255.
+_ATOM = r"""[^\s\p{C}\p{Z}"(),.:;<>@\[\\\]]+"""
+_LABEL = r"[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}-]*[\p{L}\p{M}\p{N}])?"
+_EMAIL = rf"^{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*$"
+Email = Annotated[
+    str,
+    Field(
+        max_length=320,
+        pattern=_EMAIL,
+        json_schema_extra={"format": "email", "pattern": r"^[^\s@]+@[^\s@]+$"},
+    ),
+]
+Code = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=2048,
+        pattern=r"^[^\s\p{Cc}]+$",
+        json_schema_extra={"pattern": r"^\S+$"},
+    ),
+]
+# Forms do not show these, and no response repeats them.
 _hidden = Field(json_schema_extra={"format": "password", "writeOnly": True})
 Password = Annotated[Secret[Annotated[str, Field(min_length=1, max_length=256)]], _hidden]
+# PasswordType, as Cognito reads its pattern: blanks within a password are fine, not at its ends.
+NewPassword = Annotated[
+    Secret[Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S(?:.*\S)?$")]], _hidden
+]
+SessionText = Annotated[Secret[Annotated[str, Field(min_length=20, max_length=4096)]], _hidden]
+OpaqueToken = Annotated[
+    Secret[Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_=.-]+$")]], _hidden
+]
 
 
 class SignUpIn(Schema):
@@ -39,8 +76,8 @@ class SignUpIn(Schema):
     )
 
     username: Username
-    email: EmailStr
-    password: Password
+    email: Email
+    password: NewPassword
 
 
 class VerifyIn(Schema):
@@ -60,25 +97,41 @@ class ResendIn(Schema):
     username: Username
 
 
-# The answers that each challenge takes (API reference, RespondToAuthChallenge). USERNAME and
-# SECRET_HASH are not among them: those are ours to send.
-_ANSWERS = {
-    "NEW_PASSWORD_REQUIRED": {"NEW_PASSWORD"},
-    "SOFTWARE_TOKEN_MFA": {"SOFTWARE_TOKEN_MFA_CODE"},
-    "SMS_MFA": {"SMS_MFA_CODE"},
-    "SMS_OTP": {"SMS_OTP_CODE"},
-    "EMAIL_OTP": {"EMAIL_OTP_CODE"},
-    "SELECT_MFA_TYPE": {"ANSWER"},
-    "SELECT_CHALLENGE": {"ANSWER"},
-    "CUSTOM_CHALLENGE": {"ANSWER"},
+# What answers each challenge (API reference, RespondToAuthChallenge): any one of the sets.
+# USERNAME and SECRET_HASH are not among them, because this service sends those.
+_SRP = {"PASSWORD_CLAIM_SIGNATURE", "PASSWORD_CLAIM_SECRET_BLOCK", "TIMESTAMP"}
+_ANSWERS: dict[str, tuple[set[str], ...]] = {
+    "NEW_PASSWORD_REQUIRED": ({"NEW_PASSWORD"},),
+    "SOFTWARE_TOKEN_MFA": ({"SOFTWARE_TOKEN_MFA_CODE"},),
+    "SMS_MFA": ({"SMS_MFA_CODE"},),
+    "SMS_OTP": ({"SMS_OTP_CODE"},),
+    "EMAIL_OTP": ({"EMAIL_OTP_CODE"},),
+    "SELECT_MFA_TYPE": ({"ANSWER"},),
+    "MFA_SETUP": (set(),),  # the session of VerifySoftwareToken says it all
+    "CUSTOM_CHALLENGE": ({"ANSWER"},),
+    "SELECT_CHALLENGE": (
+        {"ANSWER"},
+        {"ANSWER", "PASSWORD"},
+        {"ANSWER", "SRP_A"},
+        {"ANSWER", "CREDENTIAL"},
+    ),
+    "PASSWORD": ({"PASSWORD"},),
+    "PASSWORD_SRP": ({"SRP_A"},),
+    "PASSWORD_VERIFIER": (_SRP,),
+    "WEB_AUTHN": ({"CREDENTIAL"},),
+    "DEVICE_SRP_AUTH": ({"SRP_A", "DEVICE_KEY"},),
+    "DEVICE_PASSWORD_VERIFIER": ({*_SRP, "DEVICE_KEY"},),
 }
-_USER_ATTRIBUTE = "userAttributes."  # what NEW_PASSWORD_REQUIRED may ask for beside the password
-# At sign-in a user may be named by an alias, which is longer: an e-mail address for one.
-Login = Annotated[str, Field(min_length=1, max_length=128, pattern=_NAME, json_schema_extra=_SHOWN)]
-OpaqueToken = Annotated[
-    Secret[Annotated[str, Field(min_length=1, max_length=8192, pattern=r"^[\x21-\x7e]+$")]],
-    _hidden,
-]
+_USER_ATTRIBUTE = "userAttributes."  # what NEW_PASSWORD_REQUIRED takes beside the password
+_DEVICE_KEY = "DEVICE_KEY"  # what every challenge takes where the pool remembers devices
+
+
+def _without_names(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Say what is wrong with an object without the member's name, which is the caller's text."""
+    try:
+        return handler(value)
+    except ValidationError:
+        raise ValueError("an object of text") from None
 
 
 class LoginForm(Schema):
@@ -89,7 +142,7 @@ class LoginForm(Schema):
     )
 
     grant_type: Literal["password"] = "password"
-    username: Login
+    username: Username
     password: Password
 
 
@@ -105,23 +158,30 @@ class ChallengeIn(Schema):
         }
     )
 
-    username: Login
-    session: Annotated[Secret[Annotated[str, Field(min_length=20, max_length=2048)]], _hidden]
+    username: Username
+    session: SessionText | None = None
     challenge: Annotated[str, Field(json_schema_extra={"enum": list(_ANSWERS)})]
-    responses: dict[
-        str, Annotated[Secret[Annotated[str, Field(min_length=1, max_length=2048)]], _hidden]
+    responses: Annotated[
+        dict[str, Annotated[Secret[str], _hidden]],
+        WrapValidator(_without_names),
+        Field(description="Under Cognito's names; a value is not empty, but for attributes"),
     ]
 
     @model_validator(mode="after")
     def _has_its_answers(self) -> Self:
-        needed = _ANSWERS.get(self.challenge)
-        if needed is None:
+        possible = _ANSWERS.get(self.challenge)
+        if possible is None:
             raise ValueError(f"challenge must be one of {', '.join(_ANSWERS)}")
-        given = set(self.responses)
-        if self.challenge == "NEW_PASSWORD_REQUIRED":
-            given = {name for name in given if not name.startswith(_USER_ATTRIBUTE)}
-        if given != needed:
-            raise ValueError(f"responses for {self.challenge}: {', '.join(needed)}")
+        given = set()
+        for name, value in self.responses.items():
+            if self.challenge == "NEW_PASSWORD_REQUIRED" and name.startswith(_USER_ATTRIBUTE):
+                continue
+            if not value.get_secret_value():
+                raise ValueError("responses must not be empty")
+            given.add(name)
+        if not any(given in (needed, needed | {_DEVICE_KEY}) for needed in possible):
+            needed = " or ".join(" and ".join(sorted(each)) or "none" for each in possible)
+            raise ValueError(f"responses for {self.challenge}: {needed}")
         return self
 
 
@@ -136,7 +196,7 @@ class RefreshForm(Schema):
 
     grant_type: Literal["refresh_token"]
     refresh_token: OpaqueToken
-    username: Login | None = None
+    username: Username | None = None
 
 
 class LogoutIn(Schema):
@@ -159,7 +219,7 @@ class ForgotPasswordIn(Schema):
 
     model_config = shown({"username": "ada"})
 
-    username: Login
+    username: Username
 
 
 class ResetPasswordIn(Schema):
@@ -169,9 +229,9 @@ class ResetPasswordIn(Schema):
         {"username": "ada", "confirmation_code": "123456", "password": "Str0ng-passw0rd!"}
     )
 
-    username: Login
+    username: Username
     confirmation_code: Code
-    password: Password
+    password: NewPassword
 
 
 class ChangePasswordIn(Schema):
@@ -180,12 +240,12 @@ class ChangePasswordIn(Schema):
     model_config = shown({"previous_password": "Str0ng-passw0rd!", "password": "0ther-passw0rd!"})
 
     previous_password: Password
-    password: Password
+    password: NewPassword
 
 
-def _is_printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("only printable characters")
+def _has_no_controls(text: str) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise ValueError("no control characters")
     return text
 
 
@@ -197,20 +257,17 @@ class ProfilePatch(Schema):
     full_name: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=256),
-        AfterValidator(_is_printable),
+        AfterValidator(_has_no_controls),
     ]
 
 
 class TotpIn(Schema):
     """A first code of the authenticator app."""
 
-    model_config = shown({"confirmation_code": "123456", "device_name": "Telephone"})
+    model_config = shown({"confirmation_code": "123456", "device_name": "Ada's telephone"})
 
     confirmation_code: Annotated[str, Field(pattern=r"^[0-9]{6}$")]
-    device_name: (
-        Annotated[str, Field(min_length=1, max_length=256, pattern=_NAME, json_schema_extra=_SHOWN)]
-        | None
-    ) = None
+    device_name: str | None = None
 
 
 class TotpPreference(Schema):

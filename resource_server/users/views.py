@@ -135,9 +135,8 @@ def answer_challenge(sent: ChallengeIn) -> TokenOut | Response:
     """Take the next step of a sign-in: a code, a new password."""
     _count(Asking.SIGN_IN, sent.username)
     responses = {name: answer.get_secret_value() for name, answer in sent.responses.items()}
-    result = services().identity.answer_challenge(
-        sent.username, sent.challenge, sent.session.get_secret_value(), responses
-    )
+    session = sent.session.get_secret_value() if sent.session else None
+    result = services().identity.answer_challenge(sent.username, sent.challenge, session, responses)
     return _tokens_or_challenge(result, sent.username)
 
 
