@@ -1,12 +1,13 @@
 # Needs python3 (3.11 or newer, with venv) and make; everything else is installed into .venv, once.
 PYTHON ?= python3
 VENV   := .venv
+LOCK   := requirements.lock
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --quiet --disable-pip-version-check
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fuzz kit lint types check image compose audit browser clients bench soak soak-short lock clean
+.PHONY: help install run test lowest fuzz kit lint types check image compose audit browser clients bench soak soak-short lock clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -14,11 +15,11 @@ help:  ## Show this list
 install: $(STAMP)  ## Make .venv and install the locked dependencies (once)
 
 # The lock is complete: with --no-deps pip takes it as it is, and looks for nothing newer beside it.
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes --no-deps --requirement requirements.lock
+	$(PIP) install --require-hashes --no-deps --requirement $(LOCK)
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	$(PIP) check
 	@touch $@
@@ -28,6 +29,9 @@ run: install  ## Serve on http://127.0.0.1:5000 with the Cognito emulator (optio
 
 test: install  ## Run the tests (options: ARGS="-k tokens -x")
 	$(BIN)/python -m pytest $(ARGS)
+
+lowest:  ## Run the tests with the lowest versions that pyproject.toml allows (options: ARGS="-n auto")
+	$(MAKE) test VENV=.venv-lowest LOCK=requirements-lowest.lock
 
 fuzz: install  ## Send the service what nobody thought of, for minutes (options: ARGS="-k signup")
 	$(BIN)/python -m pytest tests/test_fuzz.py --hypothesis-profile=fuzz $(ARGS)
@@ -74,17 +78,24 @@ soak: install  ## Break things under load, and write docs/reliability.md (25 min
 soak-short: install  ## The same in about two minutes, as CI does; writes nothing
 	$(BIN)/python -m soak --short $(ARGS)
 
-lock:  ## Resolve pyproject.toml anew into requirements.lock (needs uv)
-	uv pip compile pyproject.toml --extra dev --extra testing --extra opentelemetry --group test --universal --python-version 3.11 --upgrade \
-		--generate-hashes --no-emit-index-url --no-annotate --no-header --quiet \
-		--output-file requirements.lock
-	uv pip compile pyproject.toml --extra opentelemetry $(PART) --output-file deploy/requirements/production.lock
-	uv pip compile pyproject.toml --extra dev $(PART) --output-file deploy/requirements/emulator.lock
-	echo hatchling | uv pip compile - $(PART) --output-file deploy/requirements/build.lock
+lock:  ## Resolve pyproject.toml anew into the lock files (needs uv)
+	uv pip compile pyproject.toml $(EXTRAS) --group test --upgrade $(HASHED) --output-file requirements.lock
+	uv pip compile pyproject.toml --extra opentelemetry --constraint requirements.lock $(HASHED) \
+		--output-file deploy/requirements/production.lock
+	uv pip compile pyproject.toml --extra dev --constraint requirements.lock $(HASHED) \
+		--output-file deploy/requirements/emulator.lock
+	printf 'hatchling\nhatch-fancy-pypi-readme\n' | uv pip compile - --constraint requirements.lock $(HASHED) \
+		--output-file deploy/requirements/build.lock
+	uv pip compile pyproject.toml $(EXTRAS) --resolution lowest-direct $(RESOLVED) --output-file $(LOWEST)
+	uv pip compile pyproject.toml $(EXTRAS) --group test --constraint $(LOWEST) --upgrade $(HASHED) \
+		--output-file requirements-lowest.lock
+	rm $(LOWEST)
 
-# What goes into images: parts of the lock, at its versions.
-PART := --constraint requirements.lock --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--no-annotate --no-header --quiet
+EXTRAS := --extra dev --extra testing --extra opentelemetry
+RESOLVED := --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header --quiet
+HASHED := $(RESOLVED) --generate-hashes
+# The lowest versions of the direct dependencies. The tools of the tests may be newer.
+LOWEST := .lowest.txt
 
 clean:  ## Remove .venv and caches; instance/ with your development data stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

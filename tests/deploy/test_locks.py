@@ -1,11 +1,13 @@
-"""deploy/requirements/*.lock: parts of requirements.lock, whole for what they are for."""
+"""The lock files: parts of requirements.lock for images, and the lowest versions for a test run."""
 
 import re
+import tomllib
 from importlib.metadata import requires
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from tests.deploy.manifests import DEPLOY, ROOT
 
@@ -17,7 +19,7 @@ PIN = re.compile(
 PARTS = {
     "production": ("resource-server", {"opentelemetry"}),
     "emulator": ("resource-server", {"dev"}),
-    "build": ("hatchling", set[str]()),
+    "build": ("hatchling", set[str]()),  # and the plug-ins of pyproject.toml's [build-system]
 }
 
 
@@ -81,3 +83,24 @@ def test_each_part_is_installed_somewhere() -> None:
     files = {path.name for path in (DEPLOY / "requirements").iterdir()}
     assert files == {f"{part}.lock" for part in PARTS}
     assert files == set(re.findall(r"--requirement (\S+)", text))
+
+
+def requirements_of_the_project() -> list[Requirement]:
+    """List what the package and its extras ask for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    return [Requirement(line) for lines in [project["dependencies"], *extras] for line in lines]
+
+
+@pytest.mark.parametrize("requirement", requirements_of_the_project(), ids=str)
+def test_each_lower_bound_is_a_version_that_is_tested(requirement: Requirement) -> None:
+    """`make lowest` runs the tests with exactly the versions that pyproject.toml calls enough."""
+    pinned = {name: version for name, version, _ in pins("requirements-lowest.lock")}
+    [lowest] = [each.version for each in requirement.specifier if each.operator == ">="]
+    assert Version(pinned[canonicalize_name(requirement.name)]) == Version(lowest), "make lock"
+
+
+def test_the_build_lock_has_what_builds_the_package() -> None:
+    """The Dockerfile builds without looking for anything beside the lock."""
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]
+    assert {Requirement(line).name for line in build["requires"]} <= names("build")
