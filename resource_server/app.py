@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apiflask import APIFlask
-from flask import Response, request
-from werkzeug.exceptions import BadRequest
+from flask import Response
 
-from resource_server import bodies, database, edge, health, logs, problems, telemetry
+from resource_server import bodies, database, edge, health, hosts, logs, problems, telemetry
 from resource_server.auth import ResourceServer
 from resource_server.cli import cognito as cli_cognito
 from resource_server.cli import users as cli_users
@@ -52,6 +51,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     logs.configure(style=settings.log_format, level=settings.log_level)
     _configure_flask(app, settings)
     connections = database.configure(app, settings)
+    hosts.mount(app, settings)
     edge.configure(app, settings)
     metrics = (
         telemetry.Metrics(settings.prometheus_multiproc_dir) if settings.metrics_enabled else None
@@ -59,7 +59,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     made = _services(settings, connections, metrics)
     made.attach(app.extensions)
     telemetry.register(app, made, metrics)
-    ResourceServer(app, made.verifier)
+    ResourceServer(app, made.verifier, resource=settings.public_url)
     problems.register(app)
     for blueprint in (randoms, users, admin, health.health, pages):
         app.register_blueprint(blueprint)
@@ -69,7 +69,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
         app.register_blueprint(docs)
     app.cli.add_command(cli_users.users)
     app.cli.add_command(cli_cognito.cognito)
-    app.before_request(_refuse_no_host)
+    hosts.check(app, settings)
     telemetry.trace(app, settings.otel_exporter_otlp_endpoint)
     if emulator is not None and emulator.started:
         _migrate_development_database(app, settings)
@@ -174,12 +174,6 @@ def _verifier(settings: Settings, deny_list: DenyList) -> CognitoVerifier:
         leeway=settings.jwt_leeway_seconds,
         cache_size=settings.token_cache_size,
     )
-
-
-def _refuse_no_host() -> None:
-    """Refuse a request whose Host is none, from which no address can be built (RFC 9112 §3.2)."""
-    if not request.host:
-        raise BadRequest(bodies.NO_HOST)
 
 
 class _ApiResponse(Response):

@@ -30,6 +30,7 @@ NOT_UTF8 = "it is not UTF-8"
 NOT_LABELLED_JSON = "Send the body as application/json"
 NOT_LABELLED_FORM = f"Send the body as {_FORM_TYPES[0]}"
 NO_HOST = "The Host header is invalid"
+OTHER_HOST = "This service does not answer for this host"
 TWICE = "A parameter occurs twice"
 
 

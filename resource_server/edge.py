@@ -1,6 +1,7 @@
 """What stands between the service and its clients: proxies, and browsers at other origins."""
 
 import logging
+import re
 import threading
 
 from apiflask import APIFlask
@@ -12,7 +13,15 @@ from resource_server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_ALLOW_HEADERS = ["Authorization", "Content-Type", "X-Request-ID"]
+_ALLOW_HEADERS = [
+    "Authorization",
+    "Content-Type",
+    "X-Request-ID",
+    # What tracing scripts add to requests (W3C Trace Context, W3C Baggage).
+    "baggage",
+    "traceparent",
+    "tracestate",
+]
 _EXPOSE_HEADERS = ["Link", "Location", "WWW-Authenticate", "X-Request-ID", "Retry-After"]
 _PREFLIGHT_SECONDS = 600
 
@@ -23,7 +32,12 @@ def configure(app: APIFlask, settings: Settings) -> None:
         # Each proxy adds an address, and the nearest one writes the scheme. The host is that of
         # `Host`: proxies pass it on, and many pass on an X-Forwarded-Host of the client's as well.
         proxied = ProxyFix(
-            app.wsgi_app, x_for=settings.trusted_proxy_hops, x_proto=1, x_host=0, x_port=0
+            app.wsgi_app,
+            x_for=settings.trusted_proxy_hops,
+            x_proto=1,
+            x_host=0,
+            x_port=0,
+            x_prefix=int(settings.trusted_proxy_prefix),
         )
         app.wsgi_app = proxied  # type: ignore[method-assign]
     else:
@@ -31,8 +45,9 @@ def configure(app: APIFlask, settings: Settings) -> None:
     if settings.cors_origins:
         CORS(
             app,
-            origins=list(settings.cors_origins),
-            allow_headers=_ALLOW_HEADERS,
+            # Patterns, since flask-cors reads the brackets of an IPv6 address as one.
+            origins=[re.compile(rf"{re.escape(each)}\Z") for each in settings.cors_origins],
+            allow_headers=[*_ALLOW_HEADERS, *settings.cors_allow_headers],
             expose_headers=_EXPOSE_HEADERS,
             # Tokens are in a header that scripts set; there are no cookies.
             supports_credentials=False,

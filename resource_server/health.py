@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from resource_server.auth import note_refusal
 from resource_server.bodies import Schema, shown
 from resource_server.database import is_migrated
+from resource_server.hosts import for_any_host
 from resource_server.refusals import responds
 from resource_server.services import services
 
@@ -46,6 +47,7 @@ class NotReady(Schema):
 
 
 @health.get("/healthz")
+@for_any_host
 @health.output(Alive)
 def healthz() -> ResponseReturnValue:
     """Tell that the process answers; it asks nobody else."""
@@ -53,6 +55,7 @@ def healthz() -> ResponseReturnValue:
 
 
 @health.get("/readyz")
+@for_any_host
 @responds(503, NotReady)
 @health.output(Ready)
 def readyz() -> ResponseReturnValue:

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from resource_server.addresses import Host, InvalidHost, PublicAddress
 from resource_server.rate_limits import IN_MEMORY, is_rate
 from resource_server.tokens import UserPool
 from resource_server.tokens.keys import require_https
@@ -25,7 +26,9 @@ from resource_server.tokens.keys import require_https
 _POSTGRES = "postgresql+psycopg2"
 _RATE_LIMIT_STORAGE = re.compile(r"memory://|rediss?://[^/\s]+(/\S*)?")
 # Exact: a wildcard would let any page call, and flask-cors reads it as a pattern.
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
+# The scheme may be that of an app: capacitor://localhost.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 
 
 def _require_rate(text: str) -> str:
@@ -221,6 +224,26 @@ class Settings(BaseSettings):
     trusted_proxy_hops: int = Field(
         0, description="proxies in front, whose X-Forwarded-For counts", examples=[1], ge=0, le=10
     )
+    trusted_proxy_prefix: bool = Field(
+        False,
+        description="believe X-Forwarded-Prefix of the nearest proxy",
+        examples=["true"],
+    )
+    public_url: str | None = Field(
+        None,
+        description="the address under which clients reach this service",
+        examples=["https://api.example.com/v1"],
+    )
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="hosts that requests may be for, beside that of PUBLIC_URL, comma separated",
+        examples=["api.internal,resource_server"],
+    )
+    cors_allow_headers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="further request headers that scripts of CORS_ORIGINS may set",
+        examples=["sentry-trace,x-client-version"],
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="origins whose scripts may call this service, comma separated",
@@ -249,7 +272,13 @@ class Settings(BaseSettings):
         examples=["/run/resource-server/metrics"],
     )
 
-    @field_validator("cognito_allowed_client_ids", "cors_origins", mode="before")
+    @field_validator(
+        "cognito_allowed_client_ids",
+        "cors_origins",
+        "cors_allow_headers",
+        "trusted_hosts",
+        mode="before",
+    )
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -286,6 +315,29 @@ class Settings(BaseSettings):
                 raise ValueError("an origin is a scheme, a host and a port, with nothing after it")
         return value
 
+    @field_validator("cors_allow_headers")
+    @classmethod
+    def _are_header_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_HEADER_NAME.fullmatch(name) for name in value):
+            raise ValueError("a header name is made of letters, digits and hyphens")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public_address(cls, value: str | None) -> str | None:
+        return None if value is None else str(PublicAddress.parse(value))
+
+    @field_validator("trusted_hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            hosts = [Host.parse(text) for text in value]
+        except InvalidHost:
+            raise ValueError("a host is a name or an address") from None
+        if any(host.port for host in hosts):
+            raise ValueError("leave out the port, any will do")
+        return tuple(host.normalized_name for host in hosts)
+
     @field_validator("cognito_jwks_uri", "cognito_domain")
     @classmethod
     def _is_safe_address(cls, value: str | None) -> str | None:
@@ -318,6 +370,11 @@ class Settings(BaseSettings):
         return UserPool.parse(
             self.aws_user_pool_id, issuer=self.cognito_issuer, jwks_uri=self.cognito_jwks_uri
         )
+
+    @property
+    def public_address(self) -> PublicAddress | None:
+        """The address of PUBLIC_URL."""
+        return None if self.public_url is None else PublicAddress.parse(self.public_url)
 
     @property
     def client_ids(self) -> frozenset[str]:
@@ -458,6 +515,14 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
             (
                 "COGNITO_TRUSTED_POOLS names a pool twice, or that of AWS_USER_POOL_ID: give all "
                 "clients of a pool at once, or in COGNITO_ALLOWED_CLIENT_IDS"
+            ),
+        )
+    if settings.trusted_proxy_prefix and not settings.trusted_proxy_hops:
+        yield (
+            {"trusted_proxy_prefix", "trusted_proxy_hops"},
+            (
+                "TRUSTED_PROXY_PREFIX believes a proxy, but TRUSTED_PROXY_HOPS is 0: set the "
+                "number of proxies"
             ),
         )
     if settings.jwks_max_age_seconds < settings.jwks_refresh_seconds:

@@ -89,12 +89,12 @@ def _validator(schema: str) -> Any:
 
 
 def _nowhere(status: int) -> dict[str, Any]:
-    """Describe what is answered where no view is; before that, a Host that is none is refused."""
+    """Describe what is answered where no view is; before that, Host may be refused."""
     refusal = {
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
         "headers": {"X-Request-ID": {"required": True}},
     }
-    return {"responses": {str(status): refusal, "400": refusal}}
+    return {"responses": {str(status): refusal, "400": refusal, "421": refusal}}
 
 
 def _differences(

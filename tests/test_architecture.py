@@ -18,11 +18,12 @@ LEVELS = [
     ["randoms"],
     ["users"],
     ["health", "openapi", "pages", "telemetry"],
-    ["services", "problems", "edge"],
+    ["services", "problems", "edge", "hosts"],
     ["database"],
     ["auth", "refusals", "settings", "revocations", "testing", "provisioning"],
     ["emulator"],
     [
+        "addresses",
         "identity",
         "tokens",
         "extensions",

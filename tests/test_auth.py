@@ -295,3 +295,44 @@ def test_the_documented_examples_run(pool: CognitoPool) -> None:
                 assert client.get("/orders").status_code == 401
                 answer = client.get("/orders", headers=bearer(names["text"]))
                 assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("resource", "metadata"),
+    [
+        ("https://api.example.com", "/.well-known/oauth-protected-resource"),
+        ("https://api.example.com/orders", "/.well-known/oauth-protected-resource/orders"),
+    ],
+)
+def test_an_api_states_its_public_address(pool: CognitoPool, resource: str, metadata: str) -> None:
+    """`resource=`: no Host changes what metadata and challenges name (RFC 9728 §3)."""
+    app = Flask("stated")
+    ResourceServer(app, _verifier(pool), resource=resource)
+    _view(app, scope="orders")
+    client = app.test_client()
+    for host in ("localhost", "evil.example", "a b"):
+        refused = client.get("/view", headers={"Host": host})
+        address = f"https://api.example.com{metadata}"
+        assert f'resource_metadata="{address}"' in refused.headers["WWW-Authenticate"]
+        assert client.get(metadata, headers={"Host": host}).json == {
+            "resource": resource,
+            "authorization_servers": [pool.issuer],
+            "scopes_supported": ["orders"],
+            "bearer_methods_supported": ["header"],
+        }
+
+
+def test_what_cannot_be_a_resource_or_a_realm_is_refused(pool: CognitoPool) -> None:
+    """When the app is set up, with a sentence."""
+    with pytest.raises(ValueError, match="https"):
+        ResourceServer(Flask("a"), _verifier(pool), resource="http://api.example.com")
+    with pytest.raises(ValueError, match="realm"):
+        ResourceServer(Flask("a"), _verifier(pool), realm="a\r\nSet-Cookie: b")
+
+
+def test_values_of_a_challenge_are_quoted(pool: CognitoPool) -> None:
+    """Quotes and backslashes are escaped (RFC 9110 §5.6.4)."""
+    app = Flask("quoting")
+    ResourceServer(app, _verifier(pool), realm='my "own" \\o/')
+    refused = _view(app)()
+    assert refused.headers["WWW-Authenticate"].startswith(r'Bearer realm="my \"own\" \\o/", ')

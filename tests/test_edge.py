@@ -195,6 +195,50 @@ def test_a_known_origin_reads_answers_and_refusals(
 @pytest.mark.parametrize(
     "origin",
     [
+        "capacitor://localhost",
+        "ionic://localhost",
+        "tauri://localhost",
+        "http://localhost:3000",
+        "http://[::1]:3000",
+        "http://[::1]",
+        "http://app_1.internal:8080",
+    ],
+)
+def test_an_origin_is_compared_as_a_whole(make: MakeApp, origin: str) -> None:
+    """Scheme, host and port, whatever characters they have; nothing that merely looks like it."""
+    client = make(CORS_ORIGINS=origin).test_client()
+    assert preflight(client, "/randoms", "GET", origin)["Access-Control-Allow-Origin"] == origin
+    scheme, rest = origin.split("://")
+    others = [f"https://{rest}", f"x{origin}", f"{origin}x", f"{scheme}://other"]
+    others += [
+        f"{scheme}://{rest.replace('[::1]', ':')}",
+        rest,
+        f"{scheme}://x@{rest}",
+        f"{origin}/",
+    ]
+    others += [origin.replace(".", "x"), origin.replace("[::1]", "1")]
+    for other in set(others) - {origin}:
+        assert preflight(client, "/randoms", "GET", other) == {}
+
+
+def test_scripts_may_send_what_traces_need_and_what_a_setting_adds(make: MakeApp) -> None:
+    """W3C Trace Context and Baggage, beside what the API takes; nothing else."""
+    asked = "authorization,baggage,sentry-trace,traceparent,tracestate,x-other"
+    headers = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": asked,
+    }
+    for more, expected in (("", "sentry-trace, x-other"), ("Sentry-Trace", "x-other")):
+        client = make(CORS_ORIGINS=ORIGIN, CORS_ALLOW_HEADERS=more).test_client()
+        allowed = client.options("/randoms", headers=headers).headers
+        refused = set(asked.split(",")) - set(allowed["Access-Control-Allow-Headers"].split(", "))
+        assert refused == set(expected.split(", "))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
         "https://app.example.com.evil.example",
         "https://evil.example",
         "https://appxexample.com",

@@ -12,9 +12,12 @@ It is all that another app needs, with or without a database::
 
 from dataclasses import dataclass
 
-from flask import Flask, current_app, jsonify, request, url_for
+from flask import Flask, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import BadRequest
+from werkzeug.http import quote_header_value
 
+from resource_server.addresses import PublicAddress, address_of
 from resource_server.auth.errors import handle_auth_errors
 from resource_server.tokens import CognitoVerifier
 
@@ -30,6 +33,7 @@ class Guard:
 
     verifier: CognitoVerifier
     realm: str
+    resource: PublicAddress | None = None
 
 
 class ResourceServer:
@@ -40,19 +44,46 @@ class ResourceServer:
     """
 
     def __init__(
-        self, app: Flask | None = None, verifier: CognitoVerifier | None = None, realm: str = REALM
+        self,
+        app: Flask | None = None,
+        verifier: CognitoVerifier | None = None,
+        realm: str = REALM,
+        resource: str | None = None,
     ) -> None:
         if app is not None:
             if verifier is None:
                 raise TypeError("ResourceServer(app, verifier): an app needs its verifier")
-            self.init_app(app, verifier, realm)
+            self.init_app(app, verifier, realm, resource)
 
-    def init_app(self, app: Flask, verifier: CognitoVerifier, realm: str = REALM) -> None:
-        """Set an app up. `realm` names it in challenges (RFC 9110 §11.5)."""
+    def init_app(
+        self,
+        app: Flask,
+        verifier: CognitoVerifier,
+        realm: str = REALM,
+        resource: str | None = None,
+    ) -> None:
+        """Set an app up.
+
+        Args:
+            app: The app whose views `require_scope` guards.
+            verifier: Verifies the access tokens that the app is sent.
+            realm: Names the app in challenges (RFC 9110 §11.5).
+            resource: The public address of the API (RFC 9728 §1.2), such as
+                `https://api.example.com/v1`. Without it, metadata and challenges name the host
+                of each request.
+
+        Raises:
+            ValueError: `realm` cannot be sent in a header, or `resource` is no such address.
+        """
+        if not (realm.isascii() and realm.isprintable()):
+            raise ValueError("realm: only printable ASCII characters")
+        address = None if resource is None else PublicAddress.parse(resource)
         if _NAME not in app.extensions:
             handle_auth_errors(app)
-        app.extensions[_NAME] = Guard(verifier, realm)
+        app.extensions[_NAME] = Guard(verifier, realm, address)
         app.add_url_rule(METADATA_PATH, _METADATA_ENDPOINT, _metadata)
+        if address is not None and address.path:
+            app.add_url_rule(METADATA_PATH + address.path, _METADATA_ENDPOINT, _metadata)
 
 
 def guard() -> Guard:
@@ -68,14 +99,25 @@ def guard() -> Guard:
 
 def challenge(**attributes: str) -> str:
     """Return a WWW-Authenticate challenge for the current app (RFC 6750 §3, RFC 9728 §5.1)."""
-    named = {"realm": guard().realm, **attributes}
-    if request.host:  # werkzeug leaves an invalid Host header empty
-        named["resource_metadata"] = url_for(_METADATA_ENDPOINT, _external=True)
-    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in named.items())
+    mine = guard()
+    named = {"realm": mine.realm, **attributes}
+    here = address_of(request.environ)
+    if mine.resource is not None:
+        named["resource_metadata"] = mine.resource.well_known(METADATA_PATH)
+    elif here is not None:
+        # Below the mount, where requests reach the app, not at the root of the host.
+        named["resource_metadata"] = f"{here}{METADATA_PATH}"
+    return "Bearer " + ", ".join(
+        f"{name}={quote_header_value(value, allow_token=False)}" for name, value in named.items()
+    )
 
 
 def _metadata() -> ResponseReturnValue:
     """Tell clients who signs tokens for this API and which scopes there are (RFC 9728 §2)."""
+    mine = guard()
+    resource = address_of(request.environ) if mine.resource is None else str(mine.resource)
+    if resource is None:
+        raise BadRequest("The Host header is invalid")
     scopes: set[str] = set()
     for view in current_app.view_functions.values():
         requirement = getattr(view, "token_requirement", None)
@@ -83,10 +125,8 @@ def _metadata() -> ResponseReturnValue:
             scopes.update(requirement.scopes, requirement.any_of)
     return jsonify(
         {
-            "resource": request.url_root.rstrip("/"),
-            "authorization_servers": [
-                trusted.pool.issuers[0] for trusted in guard().verifier.pools
-            ],
+            "resource": resource,
+            "authorization_servers": [trusted.pool.issuers[0] for trusted in mine.verifier.pools],
             "scopes_supported": sorted(scopes),
             "bearer_methods_supported": ["header"],
         }

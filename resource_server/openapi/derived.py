@@ -16,9 +16,17 @@ from resource_server.problems import faults, sentence
 from resource_server.refusals import ACCOUNT_DISABLED, DATABASE_AWAY, Problem
 from resource_server.tokens import errors as tokens
 
-NO_HOST = Problem(400, bodies.NO_HOST)
+_NO_HOST = Problem(400, bodies.NO_HOST)
+_OTHER_HOST = Problem(421, bodies.OTHER_HOST)
 _NOT_JSON = Problem(400, bodies.NOT_JSON.format(reason=bodies.NOT_UTF8))
 _TOO_LARGE = Problem(413, sentence(RequestEntityTooLarge()))
+
+
+def of_host(is_for_any: bool) -> Iterator[Problem]:
+    """Yield what the Host header may be refused for."""
+    yield _NO_HOST
+    if not is_for_any:
+        yield _OTHER_HOST
 
 
 def of_token(needed: TokenRequirement | None) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Flask
 
+from resource_server.auth import METADATA_PATH
 from resource_server.openapi.operations import HEADERS, JSON, REQUEST_ID, operation, path_of
 from resource_server.openapi.reading import Declared, declared, is_hidden
 from resource_server.openapi.schemas import Refusal, Used, components, reference
@@ -26,15 +27,15 @@ Addresses that are none answer 404, methods that are none 405 with `Allow`.
 """
 
 
-def document(app: Flask, domain: str | None = None) -> dict[str, Any]:
+def document(app: Flask, domain: str | None = None, mount: str = "") -> dict[str, Any]:
     """Describe an app in OpenAPI 3.1.
 
-    `domain` is the base address of the pool's managed login. Nothing else depends on the settings,
-    and neither a database nor AWS is asked.
+    `domain` is the base address of the pool's managed login, `mount` the path below which the app
+    is reached. Nothing else depends on the settings, and neither a database nor AWS is asked.
 
     Raises ValueError, saying what a view or schema lacks.
     """
-    ways = schemes(domain)
+    ways = schemes(domain, mount)
     paths: dict[str, dict[str, Any]] = {}
     tags: dict[str, dict[str, Any]] = {}
     used: set[Used] = {(Refusal, "serialization")}
@@ -48,7 +49,7 @@ def document(app: Flask, domain: str | None = None) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": _info(),
-        "servers": [{"url": "/"}],
+        "servers": [{"url": mount or "/"}],
         "tags": _in_order_of_blueprints(app, tags),
         "paths": paths,
         "components": {
@@ -72,6 +73,8 @@ def _views(app: Flask) -> Iterator[tuple[str, str, str, Declared]]:
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule, rule.endpoint)):
         view = app.view_functions[rule.endpoint]
         if rule.endpoint.rpartition(".")[2] == "static" or is_hidden(view):
+            continue
+        if rule.rule.startswith(f"{METADATA_PATH}/"):  # where PUBLIC_URL has a path
             continue
         for method in _METHODS:
             if method in (rule.methods or ()):

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from resource_server.auth import METADATA_PATH, TokenRequirement, token_requirement
+from resource_server.hosts import is_for_any_host
 from resource_server.openapi import derived
 from resource_server.openapi.schemas import (
     Invalid,
@@ -94,7 +95,7 @@ def declared(view: Callable[..., Any], path: str) -> Declared:
         body=body,
         query=query,
         responses=responses,
-        refusals=(derived.NO_HOST, *own),
+        refusals=(*derived.of_host(is_for_any_host(view)), *own),
         faults=tuple(faults),
         oauth=is_token_endpoint(view),
     )

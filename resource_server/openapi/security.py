@@ -16,8 +16,11 @@ MANAGED_LOGIN_SCOPES = {
 """What managed login is asked for: it refuses SCOPES, which the pool's trigger adds unasked."""
 
 
-def schemes(domain: str | None = None) -> dict[str, Any]:
-    """Return the ways to a token; `domain` is the base address of the pool's managed login."""
+def schemes(domain: str | None = None, mount: str = "") -> dict[str, Any]:
+    """Return the ways to a token.
+
+    `domain` is the base address of the pool's managed login, `mount` the path of the service.
+    """
     found: dict[str, Any] = {
         "bearer": {
             "type": "http",
@@ -30,8 +33,8 @@ def schemes(domain: str | None = None) -> dict[str, Any]:
             "description": "Sign in with user name and password. The client needs no id or secret.",
             "flows": {
                 "password": {
-                    "tokenUrl": "/users/login",
-                    "refreshUrl": "/users/refresh",
+                    "tokenUrl": f"{mount}/users/login",
+                    "refreshUrl": f"{mount}/users/refresh",
                     "scopes": SCOPES,
                 }
             },

@@ -3,6 +3,7 @@
 from apiflask import APIBlueprint
 from flask import Response, jsonify, make_response, render_template, request, url_for
 
+from resource_server.addresses import mount_of
 from resource_server.auth.extension import METADATA_PATH
 from resource_server.bodies import MessageOut
 from resource_server.emulator.state import DEMO_PASSWORD, DEMO_USERNAME
@@ -29,7 +30,7 @@ def home() -> Response:
             policies.LANDING,
             settings=settings,
             demo=_demo(settings),
-            metadata=f"{request.script_root}{METADATA_PATH}",
+            metadata=f"{mount_of(request.environ)}{METADATA_PATH}",
         )
     else:
         response = jsonify({"message": "Home page of randomizer"})

@@ -6,6 +6,7 @@ from apiflask import APIBlueprint
 from flask import Response, current_app
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from resource_server.hosts import for_any_host
 from resource_server.refusals import responds
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ metrics_views = APIBlueprint(
 
 
 @metrics_views.get("/metrics")
+@for_any_host
 @responds(200, description="The metrics in Prometheus's text format", also="text/plain")
 def metrics() -> Response:
     """Tell what this service counted, in all of its processes on this machine."""
