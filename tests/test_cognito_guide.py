@@ -46,7 +46,10 @@ COMMANDS = list(_commands())
 def test_settings_are_settings() -> None:
     """Every name that looks like one is read by the service, or by the trigger."""
     names = set(re.findall(r"\b(?:AWS|COGNITO|DATABASE|RDS|JWKS|SCOPES)_[A-Z_]+\b", GUIDE))
-    known = {name.upper() for name in Settings.model_fields} | {"SCOPES_BY_GROUP"}
+    known = {name.upper() for name in Settings.model_fields} | {
+        "SCOPES_BY_GROUP",
+        "SCOPES_BY_CLIENT",
+    }
     assert {"AWS_USER_POOL_ID", "DATABASE_URL"} <= names
     assert names <= known
 

@@ -136,6 +136,17 @@ def observe_moto() -> dict[str, Any]:
         confirmation = {**user, "ConfirmationCode": "1"}
         seen["confirmation without hash"] = _outcome(lambda: client.confirm_sign_up(**confirmation))
         seen["other header"] = part(seen["sign-in without hash"]["AccessToken"], 0)
+        seen["weak password"] = _text(
+            lambda: client.sign_up(ClientId=user["ClientId"], Username="w", Password="Weak")
+        )
+        seen["AdminConfirmSignUp of a confirmed user"] = _outcome(
+            lambda: client.admin_confirm_sign_up(UserPoolId=other_id, Username="eve")
+        )
+        protected, _ = make_pool(client, DeletionProtection="ACTIVE")
+        seen["DeleteUserPool of a protected pool"] = _outcome(
+            lambda: client.delete_user_pool(UserPoolId=protected)
+        )
+        seen["no such group"] = _text(lambda: client.get_group(UserPoolId=other_id, GroupName="zz"))
         seen["jwks"] = [jwks_of(pool_id), jwks_of(other_id), jwks_of(f"{REGION}_Nowhere")]
 
         triggered_id, app_client = make_pool(client, "V2_0")
@@ -344,6 +355,13 @@ def _outcome(call: Callable[[], Any]) -> Any:
     return {k: v for k, v in result.items() if k != "ResponseMetadata"}
 
 
+def _text(call: Callable[[], Any]) -> str:
+    """Return the text of the error that a call ends with."""
+    with pytest.raises(ClientError) as caught:
+        call()
+    return str(caught.value.response["Error"]["Message"])
+
+
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
     """What moto does by itself."""
@@ -525,6 +543,19 @@ CANARIES: dict[str, tuple[str, Canary]] = {
         "update_user_pool_client",
         lambda seen: seen["left out of a client's update"] == "ENABLED",
     ),
+    "no rule of the password policy is named": (
+        "_validate_password",
+        lambda seen: "not long enough" not in seen["weak password"],
+    ),
+    "confirmed accounts are confirmed again": (
+        "admin_confirm_sign_up",
+        lambda seen: seen["AdminConfirmSignUp of a confirmed user"] == {},
+    ),
+    "a protected pool is deleted": (
+        "delete_user_pool",
+        lambda seen: seen["DeleteUserPool of a protected pool"] == {},
+    ),
+    "what is not found is the bare name": ("told", lambda seen: seen["no such group"] == "zz"),
     **{
         f"{operation} is missing": (xform_name(operation), _is_missing(operation))
         for operation in (
@@ -555,7 +586,7 @@ def test_every_gap_has_a_canary() -> None:
     """What gaps.py puts into moto is what the canaries watch."""
     filled = {function.__name__ for functions in gaps._GAPS.values() for function in functions}
     watched = {function for function, _ in CANARIES.values()}
-    assert watched == filled | {"trust_nothing_but_own_keys"}
+    assert watched == filled | {"trust_nothing_but_own_keys", "told"}
 
 
 # The gaps, filled: codes and secret hashes

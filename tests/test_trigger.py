@@ -55,6 +55,7 @@ def scopes_of(groups: list[str]) -> list[str]:
 def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no setting of this machine reach the function."""
     monkeypatch.delenv("SCOPES_BY_GROUP", raising=False)
+    monkeypatch.delenv("SCOPES_BY_CLIENT", raising=False)
 
 
 @pytest.mark.parametrize("groups", [[], ["admins"]])
@@ -140,6 +141,85 @@ def test_a_malformed_configuration_stops_the_sign_in(
     monkeypatch.setenv("SCOPES_BY_GROUP", configured)
     with pytest.raises(ValueError, match="SCOPES_BY_GROUP"):
         pre_token_generation.handler(make_event(), None)
+
+
+def machine_event(**changes: Any) -> dict[str, Any]:
+    """Build the event of a client credentials grant under V3_0."""
+    event = trigger.client_event(
+        region="eu-west-2",
+        pool_id="eu-west-2_AbCdEf123",
+        client_id="nightly",
+        scopes=["shop/read"],
+        metadata=None,
+    )
+    return event | changes
+
+
+@pytest.mark.parametrize("by_group", ["", BY_GROUP], ids=["default", "by group"])
+@pytest.mark.parametrize("response", [{}, None, {"claimsAndScopeOverrideDetails": None}], ids=str)
+def test_client_credentials_get_nothing_unless_configured(
+    monkeypatch: pytest.MonkeyPatch, by_group: str, response: object
+) -> None:
+    """Guide, version 3: a machine is no user, and `*` of SCOPES_BY_GROUP stands for users."""
+    monkeypatch.setenv("SCOPES_BY_GROUP", by_group)
+    event = machine_event(response=response)
+    assert pre_token_generation.handler(machine_event(response=response)) == event
+
+
+@pytest.mark.parametrize(
+    ("configured", "expected"),
+    [
+        ('{"nightly": "randoms  shop/write"}', ["randoms", "shop/write"]),
+        ('{"*": "me", "nightly": "randoms me"}', ["me", "randoms"]),
+        ('{"*": "me"}', ["me"]),
+    ],
+)
+def test_scopes_by_client(
+    monkeypatch: pytest.MonkeyPatch, configured: str, expected: list[str]
+) -> None:
+    """SCOPES_BY_CLIENT gives app clients scopes; users get none of them."""
+    monkeypatch.setenv("SCOPES_BY_CLIENT", configured)
+    details = details_of(machine_event())
+    assert details == {"accessTokenGeneration": {"scopesToAdd": expected}}
+    assert scopes_of([]) == ["me", "randoms"]
+
+
+@pytest.mark.parametrize("configured", ['{"other": "me"}', "{}"])
+@pytest.mark.parametrize("caller", [{"clientId": "nightly"}, {}, None], ids=str)
+def test_an_app_client_that_is_not_named_gets_nothing(
+    monkeypatch: pytest.MonkeyPatch, configured: str, caller: object
+) -> None:
+    """The event comes back as it is."""
+    monkeypatch.setenv("SCOPES_BY_CLIENT", configured)
+    event = machine_event(callerContext=caller)
+    assert pre_token_generation.handler(machine_event(callerContext=caller)) == event
+
+
+def test_a_malformed_client_mapping_stops_the_grant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no sign-in of a user."""
+    monkeypatch.setenv("SCOPES_BY_CLIENT", "[]")
+    with pytest.raises(ValueError, match="SCOPES_BY_CLIENT"):
+        pre_token_generation.handler(machine_event())
+    assert scopes_of([]) == ["me", "randoms"]
+
+
+def test_a_v1_event_comes_back_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    """Under V1_0 no access token can be changed: the log says so, and the sign-in goes on."""
+    event = make_event() | {"version": "1", "response": {"claimsOverrideDetails": None}}
+    del event["request"]["scopes"]
+    assert pre_token_generation.handler(json.loads(json.dumps(event))) == event
+    assert "V1_0" in caplog.text
+
+
+@pytest.mark.parametrize("version", ["2", "3"])
+@pytest.mark.parametrize(
+    "source",
+    ["HostedAuth", "Authentication", "NewPasswordChallenge", "AuthenticateDevice", "RefreshTokens"],
+)
+def test_users_get_their_scopes_under_v2_and_v3(version: str, source: str) -> None:
+    """Every source of a user's tokens (guide, "Pre token generation trigger sources")."""
+    event = make_event() | {"version": version, "triggerSource": f"TokenGeneration_{source}"}
+    assert details_of(event)["accessTokenGeneration"]["scopesToAdd"] == ["me", "randoms"]
 
 
 @pytest.mark.parametrize("configured", ["", BY_GROUP, "{}"], ids=["default", "by group", "none"])
@@ -247,6 +327,13 @@ def test_reserved_claims_stay(claim: str) -> None:
     assert only_added.access.claims({}) == {}
 
 
+def test_a_trigger_replaces_roles_with_the_groups() -> None:
+    """`iamRolesToOverride` and `preferredRole` belong to `groupOverrideDetails`."""
+    override = {"groupsToOverride": ["a"], "iamRolesToOverride": ["r1"], "preferredRole": "r1"}
+    result = run({"groupOverrideDetails": override})
+    assert (result.groups, result.roles, result.preferred_role) == (("a",), ("r1",), "r1")
+
+
 @pytest.mark.parametrize(
     ("details", "groups"),
     [
@@ -292,6 +379,7 @@ def test_a_trigger_may_hand_the_groups_back() -> None:
         pytest.param({"idTokenGeneration": {"claimsToSuppress": "email"}}, id="claims are text"),
         pytest.param({"groupOverrideDetails": ["a"]}, id="groups are a list"),
         pytest.param({"groupOverrideDetails": {"groupsToOverride": "abc"}}, id="groups are text"),
+        pytest.param({"groupOverrideDetails": {"preferredRole": 1}}, id="role is a number"),
         pytest.param(["me"], id="details are a list"),
         pytest.param("me", id="details are text"),
     ],

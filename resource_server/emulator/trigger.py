@@ -1,6 +1,6 @@
 """The Pre Token Generation trigger: the event it gets and what its answer does to tokens.
 
-Source: Cognito guide, "Pre token generation Lambda trigger" (event versions V1_0 and V2_0).
+Source: Cognito guide, "Pre token generation Lambda trigger" (event versions V2_0 and V3_0).
 """
 
 import json
@@ -10,6 +10,7 @@ from typing import Any
 
 from resource_server.tokens.claims import SIGN_IN_SCOPE
 
+CLIENT_CREDENTIALS = "TokenGeneration_ClientCredentials"
 Handler = Callable[[dict[str, Any], object], dict[str, Any]]
 
 # What a trigger may neither add, change nor take away (guide, "Excluded claims").
@@ -47,11 +48,13 @@ class TokenChanges:
 
 @dataclass(frozen=True, slots=True)
 class TriggerResult:
-    """Changes to both tokens; `groups` is None where the user's groups stay."""
+    """Changes to both tokens; `groups` is None where the user's groups and their roles stay."""
 
     access: TokenChanges = TokenChanges()
     id: TokenChanges = TokenChanges()
     groups: tuple[str, ...] | None = None
+    roles: tuple[str, ...] = ()
+    preferred_role: str | None = None
 
 
 def event(
@@ -64,10 +67,13 @@ def event(
     groups: list[str],
     source: str,
     scopes: Iterable[str] = (SIGN_IN_SCOPE,),
+    version: str = "2",
+    roles: Iterable[str] = (),
+    preferred_role: str | None = None,
 ) -> dict[str, Any]:
-    """Build the V2 event."""
+    """Build the event for a user's tokens; `version` is 2 for V2_0, 3 for V3_0."""
     return {
-        "version": "2",
+        "version": version,
         "triggerSource": source,
         "region": region,
         "userPoolId": pool_id,
@@ -77,10 +83,36 @@ def event(
             "userAttributes": dict(attributes),
             "groupConfiguration": {
                 "groupsToOverride": groups,
-                "iamRolesToOverride": [],
-                "preferredRole": None,
+                "iamRolesToOverride": list(roles),
+                "preferredRole": preferred_role,
             },
             "scopes": list(scopes),
+        },
+        "response": {"claimsAndScopeOverrideDetails": None},
+    }
+
+
+def client_event(
+    *,
+    region: str,
+    pool_id: str,
+    client_id: str,
+    scopes: Iterable[str],
+    metadata: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """Build the V3 event for an app client's own token, which has no user."""
+    return {
+        "version": "3",
+        "triggerSource": CLIENT_CREDENTIALS,
+        "region": region,
+        "userPoolId": pool_id,
+        "userName": client_id,
+        "callerContext": {"awsSdkVersion": "aws-sdk-unknown-unknown", "clientId": client_id},
+        "request": {
+            "userAttributes": {},
+            "groupConfiguration": None,
+            "scopes": list(scopes),
+            "clientMetadata": None if metadata is None else dict(metadata),
         },
         "response": {"claimsAndScopeOverrideDetails": None},
     }
@@ -95,13 +127,18 @@ def run(handler: Handler, the_event: dict[str, Any]) -> TriggerResult:
     try:
         response = json.loads(json.dumps(returned))["response"]
         details = response.get("claimsAndScopeOverrideDetails") or {}
-        groups = None
+        groups, override = None, details.get("groupOverrideDetails") or {}
         if "groupOverrideDetails" in details:  # empty or null: it takes all groups away
-            groups = _texts(details["groupOverrideDetails"] or {}, "groupsToOverride")
+            groups = _texts(override, "groupsToOverride")
+        preferred = override.get("preferredRole")
+        if preferred is not None and not isinstance(preferred, str):
+            raise InvalidTriggerAnswer("preferredRole is text")
         return TriggerResult(
             access=_changes(details.get("accessTokenGeneration") or {}),
             id=_changes(details.get("idTokenGeneration") or {}),
             groups=groups,
+            roles=_texts(override, "iamRolesToOverride"),
+            preferred_role=preferred,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidTriggerAnswer(str(error)) from error

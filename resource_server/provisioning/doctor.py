@@ -24,11 +24,13 @@ from resource_server.provisioning.aws import (
     iam_action,
 )
 from resource_server.provisioning.state import (
+    SCOPES_BY_CLIENT,
     SCOPES_BY_GROUP,
     Function,
     Target,
     function_name,
     grants_of,
+    has_malformed_clients,
     read_client,
     read_function,
     read_groups,
@@ -258,6 +260,14 @@ class _Examination:
                 "function-handler",
                 "The function's handler is not where its code is: every sign-in fails.",
                 f"{_APPLY} --function {function.configuration['FunctionName']}",
+            )
+        if has_malformed_clients(function.variables):
+            yield Finding(
+                "error",
+                "client-scopes-malformed",
+                f"{SCOPES_BY_CLIENT} in the function's environment is malformed: under V3_0 no "
+                "app client gets a token of its own.",
+                'set it to an object of text, {"<id of the app client>": "<scopes>"}, or delete it',
             )
         try:
             mapping = grants_of(function.variables)

@@ -14,7 +14,7 @@ from resource_server.tokens.claims import SIGN_IN_SCOPE
 from resource_server.triggers import pre_token_generation
 
 COGNITO_SCOPES = frozenset({SIGN_IN_SCOPE, "openid", "email", "phone", "profile"})
-SCOPES_BY_GROUP = "SCOPES_BY_GROUP"
+SCOPES_BY_GROUP, SCOPES_BY_CLIENT = "SCOPES_BY_GROUP", "SCOPES_BY_CLIENT"
 _COGNITO = "cognito-idp.amazonaws.com"
 
 
@@ -200,6 +200,15 @@ def grants_of(variables: Mapping[str, str]) -> dict[str, str]:
     if not variables.get(SCOPES_BY_GROUP):
         return {"*": " ".join(pre_token_generation.DEFAULT_SCOPES)}
     return pre_token_generation.read_mapping(variables[SCOPES_BY_GROUP])
+
+
+def has_malformed_clients(variables: Mapping[str, str]) -> bool:
+    """Return whether SCOPES_BY_CLIENT is malformed, which fails every client credentials grant."""
+    try:
+        pre_token_generation.read_mapping(variables.get(SCOPES_BY_CLIENT) or "{}")
+    except ValueError:
+        return True
+    return False
 
 
 def _allows(statement: Mapping[str, Any], pool_arn: str) -> bool:

@@ -266,3 +266,43 @@ def test_many_refreshes_at_once(cognito: Cognito) -> None:
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == ["RefreshTokenReuseException"] * 7 + ["tokens"]
+
+
+ROLE = "arn:aws:iam::123456789012:role/"
+
+
+@pytest.mark.parametrize(
+    ("groups", "preferred"),
+    [
+        pytest.param({"a": 5, "z": 1}, "z", id="the lowest value"),
+        pytest.param({"a": None, "z": 9}, "z", id="a value before none"),
+        pytest.param({"a": 0, "z": 1}, "a", id="0 is the lowest"),
+        pytest.param({"a": None}, "a", id="a single role"),
+        pytest.param({"a": 1, "z": 1}, None, id="two of the same value"),
+        pytest.param({"a": None, "z": None}, None, id="two without a value"),
+    ],
+)
+def test_roles_of_groups_go_by_precedence(
+    cognito: Cognito, groups: dict[str, int | None], preferred: str | None
+) -> None:
+    """Guide, "Assigning precedence values to groups"; ID tokens alone have the roles."""
+    for name, precedence in [*groups.items(), ("plain", 0)]:
+        more: dict[str, Any] = {} if precedence is None else {"Precedence": precedence}
+        if name != "plain":
+            more |= {"RoleArn": ROLE + name}
+        cognito.boto.create_group(UserPoolId=cognito.pool_id, GroupName=name, **more)
+        cognito.boto.admin_add_user_to_group(**cognito.user(), GroupName=name)
+    tokens = cognito.sign_in()
+    said = claims(tokens["IdToken"])
+    assert said["cognito:roles"] == [ROLE + name for name in groups]
+    assert said.get("cognito:preferred_role") == (ROLE + preferred if preferred else None)
+    assert not {"cognito:roles", "cognito:preferred_role"} & set(claims(tokens["AccessToken"]))
+
+
+def test_groups_without_roles_bring_no_claims_of_roles(cognito: Cognito) -> None:
+    """Neither claim is there."""
+    cognito.boto.create_group(UserPoolId=cognito.pool_id, GroupName="plain")
+    cognito.boto.admin_add_user_to_group(**cognito.user(), GroupName="plain")
+    said = claims(cognito.sign_in()["IdToken"])
+    assert said["cognito:groups"] == ["plain"]
+    assert not {"cognito:roles", "cognito:preferred_role"} & set(said)

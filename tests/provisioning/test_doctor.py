@@ -73,10 +73,10 @@ def _pool(**members: Any) -> Callable[[Patient], object]:
     return lambda patient: patient.world.change_pool(**members)
 
 
-def _environment(mapping: str) -> Callable[[Patient], object]:
+def _environment(mapping: str, **more: str) -> Callable[[Patient], object]:
     return lambda patient: patient.world.functions.update_function_configuration(
         FunctionName=patient.world.function,
-        Environment={"Variables": {"SCOPES_BY_GROUP": mapping}},
+        Environment={"Variables": {"SCOPES_BY_GROUP": mapping} | more},
     )
 
 
@@ -164,6 +164,12 @@ APPLY = "flask cognito apply"
         (_target(scopes=("admin", "me")), "error", "scopes-not-given", "--grant '*=admin'"),
         (_environment('{"*": "me"}'), "error", "scopes-not-given", "--grant '*=randoms'"),
         (_environment("me randoms"), "error", "scopes-malformed", "--grant '*=me randoms'"),
+        (
+            _environment('{"*": "me randoms"}', SCOPES_BY_CLIENT="[]"),
+            "error",
+            "client-scopes-malformed",
+            "object of text",
+        ),
         (_no_group, "warning", "admin-group", APPLY),
         (_target(groups={"staff": "/orders"}), "warning", "group", APPLY),
         (_pool(DeletionProtection="INACTIVE"), "hint", "deletion-protection", "console"),

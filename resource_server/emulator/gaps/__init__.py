@@ -13,6 +13,7 @@ tests/test_moto_gaps.py, which fails once moto fills the gap itself.
 - signing_up.py  signing_in.py  sessions.py  mfa.py
 - own_account.py     what users do to their account
 - administration.py  what administrators do
+- error_texts.py     errors in AWS's words
 """
 
 import functools
@@ -25,6 +26,7 @@ from moto.cognitoidp import models, responses
 from resource_server.emulator.gaps import (
     administration,
     directory,
+    error_texts,
     mfa,
     own_account,
     signing_in,
@@ -72,15 +74,18 @@ def fill() -> None:
     for owner, functions in _GAPS.items():
         for function in functions:
             setattr(owner, function.__name__, function)
+    for name, operation in _MOTOS.items():
+        setattr(responses.CognitoIdpResponse, name, error_texts.told(operation))
 
 
 def _alone(operation: Callable[..., Any]) -> Callable[..., Any]:
     """Let no two operations run at once: a code, session or refresh token serves one of them."""
+    in_words = error_texts.told(operation)
 
     @functools.wraps(operation)
     def run(*args: Any, **kwargs: Any) -> Any:
         with _lock:
-            return operation(*args, **kwargs)
+            return in_words(*args, **kwargs)
 
     return run
 
@@ -88,6 +93,7 @@ def _alone(operation: Callable[..., Any]) -> Callable[..., Any]:
 _GAPS: dict[type, list[Callable[..., Any]]] = {
     models.CognitoIdpUserPool: [directory._get_user, tokens.sign_out],  # noqa: SLF001 - moto's name
     models.CognitoIdpUser: [mfa.to_json],
+    models.CognitoIdpBackend: [error_texts._validate_password],  # noqa: SLF001 - moto's name
     responses.CognitoIdpResponse: [
         _alone(operation)
         for operation in (
@@ -127,6 +133,16 @@ _GAPS: dict[type, list[Callable[..., Any]]] = {
             administration.delete_user_pool_client_secret,
             administration.update_resource_server,
             administration.delete_resource_server,
+            error_texts.admin_confirm_sign_up,
+            error_texts.delete_user_pool,
         )
     ],
+}
+
+_OURS = {operation.__name__ for operation in _GAPS[responses.CognitoIdpResponse]}
+# The operations that are moto's alone, whose errors are put into AWS's words as well.
+_MOTOS: dict[str, Callable[..., Any]] = {
+    name: operation
+    for name, operation in vars(responses.CognitoIdpResponse).items()
+    if callable(operation) and not name.startswith("_") and name not in _OURS
 }

@@ -3,12 +3,13 @@
 import base64
 import hashlib
 import json
+import math
 import secrets
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from moto.cognitoidp import models, urls
@@ -135,16 +136,31 @@ def begin_family(
 
 
 def issue_to_client(
-    pool: CognitoIdpUserPool, client: CognitoIdpUserPoolClient, scopes: Iterable[str]
+    pool: CognitoIdpUserPool,
+    client: CognitoIdpUserPoolClient,
+    scopes: Iterable[str],
+    metadata: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Make an access token that belongs to nobody but the client (T11)."""
+    """Make an access token that belongs to nobody but the client (T11).
+
+    A trigger runs for it under V3_0 alone (guide, "Pre token generation Lambda trigger").
+    """
+    asked = list(scopes)
+    changes = trigger.TriggerResult()
+    found = _trigger_of(pool)
+    if found is not None and found[1] == "3":
+        event = trigger.client_event(
+            region=pool.region,
+            pool_id=pool.id,
+            client_id=client.id,
+            scopes=asked,
+            metadata=metadata,
+        )
+        changes = _run(found[0], event)
     seconds = _lifetime(client, "AccessToken")
-    claims = {
-        "sub": client.id,
-        "auth_time": int(clock.now()),
-        "version": 2,
-        "scope": " ".join(scopes),
-    }
+    claims = {"sub": client.id, "auth_time": int(clock.now())}
+    claims |= changes.access.claims({"version": 2})
+    claims["scope"] = " ".join(changes.access.scopes(asked))
     access = _sign(pool, client, "access", claims, expires_in=seconds)
     return {"AccessToken": access, "ExpiresIn": seconds, "TokenType": "Bearer"}
 
@@ -196,7 +212,7 @@ def _issue(
     if token.scopes is None or "openid" in token.scopes:
         shown = _as_claims(attributes_within(user, token.scopes))
         id_claims = of_user | {"cognito:username": user.username}
-        id_claims |= changes.id.claims(shown | common)
+        id_claims |= changes.id.claims(shown | common | _role_claims(user, changes))
         if token.scopes is not None:
             id_claims["at_hash"] = _at_hash(access)
         if nonce is not None:
@@ -263,6 +279,34 @@ def _groups(user: CognitoIdpUser, result: trigger.TriggerResult) -> dict[str, li
     return {"cognito:groups": groups} if groups else {}
 
 
+def _role_claims(user: CognitoIdpUser, result: trigger.TriggerResult) -> dict[str, Any]:
+    """Return the claims of the groups' IAM roles, which ID tokens alone have."""
+    roles, preferred = _roles(user)
+    if result.groups is not None:
+        roles, preferred = list(result.roles), result.preferred_role
+    claims: dict[str, Any] = {"cognito:roles": roles} if roles else {}
+    return claims | ({"cognito:preferred_role": preferred} if preferred else {})
+
+
+def _roles(user: CognitoIdpUser) -> tuple[list[str], str | None]:
+    """Return the roles of the user's groups, and the one of the group that takes precedence.
+
+    The lowest value does, and none comes last; two roles of the same value leave no preferred one
+    (guide, "Assigning precedence values to groups").
+    """
+    ranks = {
+        group.role_arn: min(
+            math.inf if (value := cast("int | None", other.precedence)) is None else value
+            for other in user.groups
+            if other.role_arn == group.role_arn
+        )
+        for group in sorted(user.groups, key=lambda group: str(group.group_name))
+        if group.role_arn
+    }
+    first = [role for role, rank in ranks.items() if rank == min(ranks.values())]
+    return list(ranks), first[0] if len(first) == 1 else None
+
+
 def _run_trigger(
     pool: CognitoIdpUserPool,
     client_id: str,
@@ -270,10 +314,12 @@ def _run_trigger(
     source: str,
     scopes: list[str],
 ) -> trigger.TriggerResult:
-    """Run the pool's trigger, if it is configured as V2; an answer under V1 changes no scope."""
-    handler = _trigger_of(pool)
-    if handler is None:
+    """Run the pool's trigger, if it is configured as V2 or V3; V1 changes no access token."""
+    found = _trigger_of(pool)
+    if found is None:
         return trigger.TriggerResult()
+    handler, version = found
+    roles, preferred = _roles(user)
     event = trigger.event(
         region=pool.region,
         pool_id=pool.id,
@@ -281,9 +327,16 @@ def _run_trigger(
         username=user.username,
         attributes={**flatten_attrs(user.attributes), "cognito:user_status": user_status(user)},
         groups=sorted(group.group_name for group in user.groups),
+        roles=roles,
+        preferred_role=preferred,
         source=source,
         scopes=scopes,
+        version=version,
     )
+    return _run(handler, event)
+
+
+def _run(handler: trigger.Handler, event: dict[str, Any]) -> trigger.TriggerResult:
     try:
         return trigger.run(handler, event)
     except trigger.InvalidTriggerAnswer as error:
@@ -293,16 +346,18 @@ def _run_trigger(
         raise refusal("UserLambdaValidationException", message) from error
 
 
-def _trigger_of(pool: CognitoIdpUserPool) -> trigger.Handler | None:
+def _trigger_of(pool: CognitoIdpUserPool) -> tuple[trigger.Handler, str] | None:
+    """Find the pool's trigger and the version of its events; one of the command line is V2."""
     config = pool.extended_config.get("LambdaConfig") or {}
     if not {"PreTokenGenerationConfig", "PreTokenGeneration"} & config.keys():
-        return _default_triggers[0] if _default_triggers else None
+        return (_default_triggers[0], "2") if _default_triggers else None
     own = config.get("PreTokenGenerationConfig") or {}
-    if own.get("LambdaVersion") not in {"V2_0", "V3_0"}:
+    version = {"V2_0": "2", "V3_0": "3"}.get(own.get("LambdaVersion", ""))
+    if version is None:
         return None
     if own["LambdaArn"] not in _triggers:
         raise refusal("UnexpectedLambdaException", f"no such function: {own['LambdaArn']}")
-    return _triggers[own["LambdaArn"]]
+    return _triggers[own["LambdaArn"]], version
 
 
 # Going on

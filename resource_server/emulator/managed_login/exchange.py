@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -104,7 +105,21 @@ def _by_client_credentials(
     asked = list(dict.fromkeys(form.get("scope", "").split())) or allowed
     if not asked or not set(asked) <= set(allowed):
         raise OAuthError("invalid_scope", "The client has custom scopes of the pool alone")
-    return tokens.issue_to_client(g.pool, client, asked)
+    return tokens.issue_to_client(g.pool, client, asked, _client_metadata(form))
+
+
+def _client_metadata(form: Mapping[str, str]) -> dict[str, str] | None:
+    """Read what a client tells the trigger (guide, "The token endpoint": aws_client_metadata)."""
+    text = form.get("aws_client_metadata")
+    if not text:
+        return None
+    try:
+        metadata = json.loads(text)
+    except ValueError:
+        metadata = None
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise OAuthError("invalid_request", "aws_client_metadata is no JSON object of text")
+    return metadata
 
 
 @exchange.post("/oauth2/revoke")

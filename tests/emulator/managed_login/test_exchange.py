@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from resource_server.emulator import gaps
 from resource_server.tokens import CognitoVerifier, KeyStore, UserPool
+from resource_server.triggers import pre_token_generation
 from tests.emulator.conftest import EMAIL, claims, refusal
 from tests.emulator.managed_login.conftest import (
     CALLBACK,
@@ -351,6 +352,53 @@ def test_a_machine_signs_in_as_itself(hosted: Hosted) -> None:
     assert verifier.verify(answer.json["access_token"]).username is None
     everything = hosted.token(grant_type="client_credentials", **own).json["access_token"]
     assert claims(everything)["scope"] == "shop/read shop/write"
+
+
+@pytest.mark.parametrize(
+    ("version", "scope", "sources"),
+    [
+        ("V3_0", "shop/read shop/extra", ["TokenGeneration_ClientCredentials"]),
+        ("V2_0", "shop/read", []),
+        ("V1_0", "shop/read", []),
+    ],
+)
+def test_the_trigger_runs_for_machines_under_v3_alone(
+    hosted: Hosted, version: str, scope: str, sources: list[str]
+) -> None:
+    """Guide, "Pre token generation": only V3_0 has client credentials, with clientMetadata."""
+    seen: list[dict[str, Any]] = []
+
+    def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+        seen.append(event)
+        details = {"accessTokenGeneration": {"scopesToAdd": ["shop/extra"]}}
+        return event | {"response": {"claimsAndScopeOverrideDetails": details}}
+
+    arn = "arn:aws:lambda:eu-west-2:123456789012:function:machines"
+    gaps.register_trigger(arn, handler)
+    config = {"PreTokenGenerationConfig": {"LambdaVersion": version, "LambdaArn": arn}}
+    hosted.cognito.boto.update_user_pool(UserPoolId=hosted.cognito.pool_id, LambdaConfig=config)
+    asked = {"scope": "shop/read", "aws_client_metadata": '{"tenant": "t1"}'}
+    answer = hosted.token(grant_type="client_credentials", **machine(hosted), **asked)
+    assert claims(answer.json["access_token"])["scope"] == scope
+    assert [event["triggerSource"] for event in seen] == sources
+    assert [event["request"]["clientMetadata"] for event in seen] == [{"tenant": "t1"}] * len(seen)
+
+
+def test_our_trigger_gives_machines_nothing(hosted: Hosted) -> None:
+    """Under V3_0, without configuration."""
+    arn = "arn:aws:lambda:eu-west-2:123456789012:function:ours"
+    gaps.register_trigger(arn, pre_token_generation.handler)
+    config = {"PreTokenGenerationConfig": {"LambdaVersion": "V3_0", "LambdaArn": arn}}
+    hosted.cognito.boto.update_user_pool(UserPoolId=hosted.cognito.pool_id, LambdaConfig=config)
+    answer = hosted.token(grant_type="client_credentials", **machine(hosted), scope="shop/read")
+    assert claims(answer.json["access_token"])["scope"] == "shop/read"
+
+
+@pytest.mark.parametrize("sent", ["{", "[]", '{"a": 1}', "text"])
+def test_client_metadata_is_a_json_object_of_text(hosted: Hosted, sent: str) -> None:
+    """Guide, "The token endpoint": aws_client_metadata."""
+    kind = {"grant_type": "client_credentials", "aws_client_metadata": sent}
+    assert error(hosted.token(**kind, **machine(hosted))) == (400, "invalid_request")
 
 
 def test_a_machine_gets_no_more_than_it_may(hosted: Hosted) -> None:
