@@ -1,7 +1,8 @@
 """Errors become HTTP answers here: `{"detail": …}`, with the headers that belong to each.
 
 On token endpoints (RFC 6749 §5.2) `error` and `error_description` are added. An answer never holds
-text of an exception that somebody else wrote.
+text of an exception that somebody else wrote, but for what a trigger of the user pool says to its
+users (identity/cognito_errors.py limits it).
 """
 
 import logging
@@ -15,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
-from resource_server.auth import challenge, note_refusal
+from resource_server.auth import challenge, note_refusal, token_requirement
 from resource_server.identity import errors as identity
 from resource_server.rate_limits import RateLimited
 from resource_server.refusals import (
@@ -28,10 +29,12 @@ from resource_server.refusals import (
     error_body,
     is_token_endpoint,
 )
+from resource_server.tokens.claims import SIGN_IN_SCOPE
 
 logger = logging.getLogger(__name__)
 
 _UNAUTHORIZED, _SERVER_ERROR = 401, 500
+_INSUFFICIENT_SCOPE = "insufficient_scope"
 _REASONS = {
     error: re.sub(r"(?<!^)(?=[A-Z])", "_", error.__name__).lower() for error in IDENTITY_PROBLEMS
 }
@@ -89,6 +92,13 @@ def _rendered(status: int, detail: object, error: str) -> Response:
         if error == "invalid_token":
             attributes = {"error": error, "error_description": str(detail)}
         response.headers["WWW-Authenticate"] = challenge(**attributes)
+    if error == _INSUFFICIENT_SCOPE:
+        needed = token_requirement(view) if view is not None else None
+        scopes = [*(needed.scopes if needed else ()), SIGN_IN_SCOPE]
+        # RFC 6750 §3: all that the view needs, and what the directory needs beyond it.
+        response.headers["WWW-Authenticate"] = challenge(
+            error=error, error_description=str(detail), scope=" ".join(dict.fromkeys(scopes))
+        )
     return response
 
 
@@ -119,6 +129,8 @@ def _identity_error(error: identity.IdentityError) -> Response:
     note_refusal(_REASONS[type(error)])
     if isinstance(error, identity.TooManyRequests):
         problem = replace(problem, retry_after=error.retry_after)
+    elif isinstance(error, (identity.InvalidRequest, identity.TriggerRejected)) and error.message:
+        problem = replace(problem, sentence=error.message)
     return answer(problem)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from resource_server.identity import errors as identity
+from resource_server.tokens.claims import SIGN_IN_SCOPE
 
 View = TypeVar("View", bound=Callable[..., Any])
 UNPROCESSABLE = 422
@@ -41,6 +42,11 @@ IDENTITY_PROBLEMS: dict[type[identity.IdentityError], Problem] = {
     identity.PasswordResetRequired: Problem(403, "The password must be reset", "invalid_grant"),
     identity.UsernameTaken: Problem(409, "The username is taken"),
     identity.PasswordRejected: Problem(400, "The password does not meet the password policy"),
+    identity.SignUpClosed: Problem(403, "Only administrators create accounts here"),
+    identity.TriggerRejected: Problem(400, "A rule of the user directory rejected the request"),
+    identity.SignInRejected: Problem(
+        403, "A rule of the user directory rejected the sign-in", "invalid_grant"
+    ),
     identity.InvalidRequest: Problem(400, "The user directory does not accept these values"),
     identity.BadCode: Problem(400, "The code is wrong or was used already"),
     identity.ExpiredCode: Problem(400, "The code has expired, ask for a new one"),
@@ -53,13 +59,21 @@ IDENTITY_PROBLEMS: dict[type[identity.IdentityError], Problem] = {
     ),
     identity.AccountGone: Problem(401, "The session has ended", "invalid_token"),
     identity.SessionEnded: Problem(401, "The session has ended", "invalid_token"),
+    identity.InsufficientScope: Problem(
+        403, f"The access token lacks the scope {SIGN_IN_SCOPE}", "insufficient_scope"
+    ),
+    identity.RequestBlocked: Problem(403, "A firewall rule of the user directory blocked this"),
+    identity.ConcurrentChange: Problem(409, "Another request is changing this: try again"),
     identity.NoSuchUser: Problem(404, "There is no such user"),
     identity.DirectoryForbidden: Problem(
-        503, "This service may not do that in the user directory", "temporarily_unavailable", 60
+        503, "This service may not do that in the user directory", "server_error"
     ),
     identity.TooManyRequests: TOO_MANY,  # its Retry-After is the error's own
     identity.IdentityUnavailable: Problem(
         503, "The user directory is unavailable", "temporarily_unavailable", 10
+    ),
+    identity.DirectoryMisconfigured: Problem(
+        503, "The user directory is not set up for this; an operator has to act", "server_error"
     ),
 }
 DATABASE_AWAY = Problem(503, "The database is unavailable", "temporarily_unavailable", 5)
@@ -67,8 +81,12 @@ ACCOUNT_DISABLED = Problem(403, "Inactive user")
 CONFLICT = Problem(409, "The request conflicts with another one")
 INTERNAL_ERROR = Problem(500, "Internal server error", "server_error")
 
-# Whoever asks the directory may find it busy or away.
-_ALWAYS = (identity.TooManyRequests, identity.IdentityUnavailable)
+# Every call of the directory may end like this; its firewall does not see an administrator's.
+_ALWAYS = (
+    identity.TooManyRequests,
+    identity.IdentityUnavailable,
+    identity.DirectoryMisconfigured,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +107,7 @@ def refuses(*refusals: Problem | type[identity.IdentityError]) -> Callable[[View
     """Declare what a view may refuse, beyond what its other decorators do.
 
     An error of the directory's stands for its row in the table above; any of them brings along
-    that the directory is busy or away. Put it anywhere below the route::
+    that the directory is busy, away or not set up. Put it anywhere below the route::
 
         @randoms.get("/<int:random_id>")
         @require_scope("me randoms")
@@ -99,7 +117,10 @@ def refuses(*refusals: Problem | type[identity.IdentityError]) -> Callable[[View
     """
     problems = [each for each in refusals if isinstance(each, Problem)]
     asked = [each for each in refusals if not isinstance(each, Problem)]
-    problems += [IDENTITY_PROBLEMS[each] for each in (*asked, *(_ALWAYS if asked else ()))]
+    if asked:
+        asked += _ALWAYS
+        asked += [] if identity.DirectoryForbidden in asked else [identity.RequestBlocked]
+    problems += [IDENTITY_PROBLEMS[each] for each in asked]
 
     def decorate(view: View) -> View:
         view.refusals = tuple(dict.fromkeys(problems))  # type: ignore[attr-defined]

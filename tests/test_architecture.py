@@ -33,7 +33,6 @@ LEVELS = [
         "rate_limits",
         "redis_storage",
     ],
-    ["terminal"],
 ]
 HEIGHT = {room: -height for height, rooms in enumerate(LEVELS) for room in rooms}
 
@@ -42,7 +41,7 @@ ONLY_IN = {
     "authlib": {"auth"},
     "gunicorn": {"draining.py", "plain.py", "worker.py"},
     "boto3": {"identity/cognito.py", "provisioning", "testing"},
-    "botocore": {"identity/cognito.py", "identity/cognito_directory.py", "provisioning"},
+    "botocore": {"identity", "provisioning"},
     "flask_cors": {"edge.py"},
     "joserfc": {"emulator", "testing"},
     "limits": {"rate_limits.py", "redis_storage.py"},

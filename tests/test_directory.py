@@ -315,7 +315,26 @@ def test_an_estimate_that_may_not_be_asked_for_is_none(
     assert directory.estimated_size() is None
 
 
-@pytest.mark.parametrize("missing", ["Username", "Enabled", "UserStatus", "Attributes", "sub"])
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        ("Enabled", replace(GRACE, enabled=None)),
+        ("UserStatus", replace(GRACE, status="UNKNOWN")),
+        ("email", replace(GRACE, email=None)),
+        ("name", replace(GRACE, full_name=None)),
+    ],
+)
+def test_a_user_may_lack_what_the_model_does_not_require(
+    directory: CognitoUserDirectory, stub: Stubber, missing: str, expected: DirectoryUser
+) -> None:
+    """Whether they are enabled is then not known, which changes nothing here."""
+    user = {**FOUND, "Attributes": [each for each in ATTRIBUTES if each["Name"] != missing]}
+    user.pop(missing, None)
+    stub.add_response("list_users", {"Users": [user]})
+    assert list(directory.page().users) == [expected]
+
+
+@pytest.mark.parametrize("missing", ["Username", "Attributes", "sub"])
 def test_a_user_described_by_half_is_unavailable(
     directory: CognitoUserDirectory, stub: Stubber, missing: str
 ) -> None:

@@ -18,8 +18,10 @@ from flask.testing import FlaskClient
 
 from resource_server.auth import require_scope
 from resource_server.bodies import Schema, shown
+from resource_server.identity import cognito_errors as table
 from resource_server.identity import errors
-from resource_server.identity.cognito import _translated
+from resource_server.identity.cognito import translated
+from resource_server.identity.cognito_errors import REFRESH
 from resource_server.openapi import document
 from resource_server.refusals import (
     IDENTITY_PROBLEMS,
@@ -30,6 +32,7 @@ from resource_server.refusals import (
 )
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
+from resource_server.tokens.claims import SIGN_IN_SCOPE
 from tests.documented import FILE, MENDS_IT
 
 ROOT = Path(__file__).parent.parent
@@ -136,13 +139,14 @@ def test_the_directorys_refusals_are_answered_as_shown(
     named[IDENTITY_PROBLEMS[errors.SessionEnded]] = errors.SessionEnded
     views = {name.rpartition(".")[2]: view for name, view in app.view_functions.items()}
     mine, seen = app.extensions["resource_server"], set()
+    scope = f"{SIGN_IN_SCOPE} me randoms"
     for method, path, operation in _operations(described):
         for problem in declared_refusals(views[operation["operationId"]]):
             if problem not in named:
                 continue
             asked: Any = _Refusing(_made(named[problem]))
             replace(mine, identity=asked, directory=asked).attach(app.extensions)
-            headers = bearer(cognito_pool.access_token(scope="me randoms", groups=["admins"]))
+            headers = bearer(cognito_pool.access_token(scope=scope, groups=["admins"]))
             answer = client.open(
                 path.replace("{sub}", SUB),
                 method=method,
@@ -178,9 +182,11 @@ def _body(described: Any, operation: dict[str, Any]) -> dict[str, Any]:
 ASKED = {
     "sign_up": ["SignUp"],
     "verify": ["ConfirmSignUp"],
+    "resend_confirmation_code": ["ResendConfirmationCode"],
+    "forgot_password": ["ForgotPassword"],
     "log_in": ["InitiateAuth"],
     "answer_challenge": ["RespondToAuthChallenge"],
-    "refresh": ["GetTokensFromRefreshToken", "InitiateAuth"],
+    "refresh": ["GetTokensFromRefreshToken", REFRESH],
     "log_out": ["GlobalSignOut", "RevokeToken"],
     "reset_password": ["ConfirmForgotPassword"],
     "change_password": ["ChangePassword"],
@@ -201,20 +207,32 @@ NEVER = {
 
 @pytest.mark.parametrize("name", ASKED)
 def test_whatever_cognito_may_answer_is_declared(app: APIFlask, name: str) -> None:
-    """Every error that AWS's model of an operation names has its refusal at the view."""
+    """Whatever error, message and parameter of AWS's: its response is declared at the view."""
     model = boto3.client("cognito-idp", "eu-west-2").meta.service_model
     views = {each.rpartition(".")[2]: view for each, view in app.view_functions.items()}
     declared = declared_refusals(views[name])
+    messages = ["", *(each.begins for each in table.MESSAGES), "PreSignUp failed with error no."]
     for asked in ASKED[name]:
-        # The grant of an InitiateAuth that refreshes gives its errors another meaning.
-        meaning = "RefreshTokens" if name == "refresh" else None
-        for shape in model.operation_model(asked).error_shapes:
-            if (asked, shape.name) in NEVER:
+        operation = model.operation_model(asked.partition(" ")[0])
+        # A session is of a sign-in; the same operations with an access token take none.
+        shape = operation.input_shape
+        members = set(shape.members if shape else ()) - ({"Session"} if "totp" in name else set())
+        parameters = [f"{each[0].lower()}{each[1:]}" for each in members]
+        named = [f"Value at '{each}' failed to satisfy" for each in parameters]
+        for error_shape in operation.error_shapes:
+            if (asked, error_shape.name) in NEVER:
                 continue
-            error = ClientError({"Error": {"Code": shape.name, "Message": ""}}, asked)
-            found = _translated(error, meaning=meaning)
-            problem = IDENTITY_PROBLEMS[type(found)]
-            assert problem in declared, f"{asked} may answer {shape.name}: {type(found).__name__}"
+            for message in [*messages, *named]:
+                error = _client_error(error_shape.name, message, asked)
+                found = translated(error, {}, meaning=asked)
+                if not isinstance(found, errors.IdentityError):
+                    continue  # which the caller is not told
+                problem = IDENTITY_PROBLEMS[type(found)]
+                assert problem in declared, f"{asked}: {error_shape.name} {message}, {type(found)}"
+
+
+def _client_error(code: str, message: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
 
 
 # Over HTTP

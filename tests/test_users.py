@@ -1,6 +1,6 @@
 """Accounts over HTTP: sign-up, sign-in, and what is told to whom."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from resource_server.identity import errors
 from resource_server.identity.provider import SignUp
 from resource_server.refusals import IDENTITY_PROBLEMS
 from resource_server.testing import CognitoIdp, KitUser, bearer
+from resource_server.tokens.claims import SIGN_IN_SCOPE
 from resource_server.users.models import User
 from tests.conftest import CHALLENGE, METADATA, PASSWORD
 
@@ -163,14 +164,29 @@ def test_a_challenge_is_403_with_what_is_needed_next(
         (errors.PasswordResetRequired(), 403, {}),
         (errors.UsernameTaken(), 409, {}),
         (errors.PasswordRejected(), 400, {}),
+        (errors.SignUpClosed(), 403, {}),
+        (errors.TriggerRejected(), 400, {}),
+        (errors.SignInRejected(), 403, {}),
         (errors.InvalidRequest(), 400, {}),
         (errors.BadCode(), 400, {}),
         (errors.ExpiredCode(), 400, {}),
         (errors.SessionEnded(), 401, {}),
+        (
+            errors.InsufficientScope(),
+            403,
+            {
+                "WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", error_description='
+                f'"The access token lacks the scope {SIGN_IN_SCOPE}", scope="{SIGN_IN_SCOPE}", '
+                f"{METADATA}"
+            },
+        ),
+        (errors.RequestBlocked(), 403, {}),
+        (errors.ConcurrentChange(), 409, {}),
         (errors.NoSuchUser(), 404, {}),
-        (errors.DirectoryForbidden("cognito-idp:ListUsers"), 503, {"Retry-After": "60"}),
+        (errors.DirectoryForbidden("cognito-idp:ListUsers"), 503, {}),
         (errors.TooManyRequests(300), 429, {"Retry-After": "300"}),
         (errors.IdentityUnavailable(), 503, {"Retry-After": "10"}),
+        (errors.DirectoryMisconfigured("check the settings"), 503, {}),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -186,14 +202,34 @@ def test_each_refusal_of_the_directory_has_its_answer(
     answer = client.post("/users/verify", json={"username": "a", "confirmation_code": "1"})
     assert answer.status_code == status
     assert set(answer.get_json()) == {"detail"}
-    for name, value in headers.items():
-        assert answer.headers[name] == value
+    assert {name: answer.headers.get(name) for name in ("Retry-After", "WWW-Authenticate")} == {
+        "Retry-After": None,
+        "WWW-Authenticate": answer.headers["WWW-Authenticate"] if status == 401 else None,
+        **headers,
+    }
+
+
+@pytest.mark.parametrize(
+    "error", [errors.InvalidRequest("username is wrong"), errors.TriggerRejected("No robots")]
+)
+def test_a_sentence_of_the_directory_is_told(
+    app: APIFlask, client: FlaskClient, error: errors.IdentityError
+) -> None:
+    """What names the mistake goes before the general sentence."""
+    _use(app, ScriptedIdentity(error))
+    answer = client.post("/users/verify", json={"username": "a", "confirmation_code": "1"})
+    assert (answer.status_code, answer.json) == (400, {"detail": str(error)})
 
 
 def test_every_identity_error_has_an_answer() -> None:
     """A new error of the directory cannot be forgotten."""
-    defined = {*errors.IdentityError.__subclasses__(), *errors.SessionEnded.__subclasses__()}
-    assert defined == set(IDENTITY_PROBLEMS)
+    assert set(_below(errors.IdentityError)) == set(IDENTITY_PROBLEMS)
+
+
+def _below(error: type[errors.IdentityError]) -> Iterator[type[errors.IdentityError]]:
+    for each in error.__subclasses__():
+        yield each
+        yield from _below(each)
 
 
 def test_sign_up_without_delivery_is_202(app: APIFlask, client: FlaskClient) -> None:

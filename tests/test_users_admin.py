@@ -303,7 +303,8 @@ def test_with_cognito_away_the_user_is_out_here_and_again_heals(  # noqa: PLR091
     directory.faults = [fault]
     failed = client.post(f"/users/{SUB}/disable", headers=admin)
     assert failed.status_code == status
-    assert int(failed.headers["Retry-After"]) > 0
+    # Waiting does not give this service a permission.
+    assert ("Retry-After" in failed.headers) is not isinstance(fault, DirectoryForbidden)
     assert client.get("/users/me", headers=theirs).status_code == 401
     assert directory.users[SUB].enabled
 
@@ -383,4 +384,5 @@ def test_an_app_without_credentials_serves_everything_else(
     assert gaps.outbox.last_code("new")
     refused = client.post(f"/users/{SUB}/disable", headers=admin)
     assert refused.status_code == 503
-    assert refused.json == {"detail": "The user directory is unavailable"}
+    assert "an operator has to act" in refused.json["detail"]
+    assert "Retry-After" not in refused.headers

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from resource_server.emulator import gaps
-from resource_server.terminal import printable
 
 _VARIABLE = "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"
 
@@ -38,11 +37,7 @@ def describe(url: str, port: int) -> dict[str, Any]:
 
 def text(shown: dict[str, Any], file: Path | None) -> str:
     """Write it for people, without the secrets."""
-    kept = (
-        f"kept in {printable(file)}"
-        if file
-        else "kept nowhere: they end with this process (see --state)"
-    )
+    kept = f"kept in {file}" if file else "kept nowhere: they end with this process (see --state)"
     lines = [
         "",
         f" Cognito, emulated, on {shown['url']}",
@@ -51,8 +46,7 @@ def text(shown: dict[str, Any], file: Path | None) -> str:
     ]
     for pool in shown["pools"]:
         clients = ", ".join(
-            f"{printable(client['id'])} ({printable(client['name'])}, "
-            f"{'secret' if client['secret'] else 'public'})"
+            f"{client['id']} ({client['name']}, {'secret' if client['secret'] else 'public'})"
             for client in pool["clients"]
         )
         lines += [

@@ -8,7 +8,11 @@ import base64
 import hashlib
 import hmac
 import logging
+import math
+import re
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,23 +21,17 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from resource_server.identity import cognito_errors as table
+from resource_server.identity.cognito_errors import Outcome, Row
 from resource_server.identity.errors import (
-    AccountGone,
     BadCode,
-    BadCredentials,
-    BadRefreshToken,
-    ExpiredCode,
+    DirectoryForbidden,
+    DirectoryMisconfigured,
     IdentityError,
     IdentityUnavailable,
     InvalidRequest,
-    NotConfirmed,
-    PasswordRejected,
-    PasswordResetRequired,
-    SessionEnded,
-    SignInExpired,
     TooManyRequests,
-    UsernameTaken,
-    WrongPassword,
+    TriggerRejected,
 )
 from resource_server.identity.provider import Challenge, Profile, SignUp, TokenSet
 from resource_server.identity.turns import NoTurn, Turns
@@ -45,86 +43,24 @@ logger = logging.getLogger(__name__)
 
 # Seconds. A sign-in waits 2 + 5 at worst and is tried twice: within gunicorn's 30 s.
 _CONNECT_TIMEOUT, _READ_TIMEOUT, _MAX_ATTEMPTS = 2, 5, 2
-# Throttling lasts seconds; a user's own limit up to 15 minutes (Cognito guide, "Quotas").
-THROTTLED_SECONDS, _LIMITED_SECONDS = 5, 300
-
-# Cognito's error code -> our exception. Where one code means several things, a row with the
-# operation goes first: NotAuthorizedException alone stands for a dozen situations.
-_ERRORS: dict[str | tuple[str, str], type[IdentityError]] = {
-    ("SignUp", "InvalidParameterException"): InvalidRequest,
-    ("SignUp", "UserLambdaValidationException"): InvalidRequest,  # a Pre Sign-up trigger said no
-    ("InitiateAuth", "NotAuthorizedException"): BadCredentials,
-    ("InitiateAuth", "UserNotFoundException"): BadCredentials,
-    ("ConfirmSignUp", "NotAuthorizedException"): BadCode,  # confirmed already, disabled
-    ("ConfirmSignUp", "UserNotFoundException"): BadCode,
-    ("ConfirmSignUp", "InvalidParameterException"): BadCode,
-    ("ConfirmForgotPassword", "NotAuthorizedException"): BadCode,
-    ("ConfirmForgotPassword", "UserNotFoundException"): BadCode,
-    ("ConfirmForgotPassword", "UserNotConfirmedException"): BadCode,
-    ("ConfirmForgotPassword", "InvalidParameterException"): BadCode,
-    ("RespondToAuthChallenge", "NotAuthorizedException"): SignInExpired,
-    ("RespondToAuthChallenge", "UserNotFoundException"): SignInExpired,
-    ("RespondToAuthChallenge", "InvalidParameterException"): InvalidRequest,
-    ("RefreshTokens", "NotAuthorizedException"): BadRefreshToken,
-    ("RefreshTokens", "UserNotFoundException"): BadRefreshToken,
-    ("RefreshTokens", "UserNotConfirmedException"): BadRefreshToken,
-    ("RefreshTokens", "PasswordResetRequiredException"): BadRefreshToken,
-    ("RefreshTokens", "InvalidParameterException"): BadRefreshToken,
-    ("RevokeToken", "NotAuthorizedException"): BadRefreshToken,
-    ("RevokeToken", "UnauthorizedException"): BadRefreshToken,
-    ("RevokeToken", "InvalidParameterException"): BadRefreshToken,
-    ("RevokeToken", "UnsupportedTokenTypeException"): BadRefreshToken,
-    ("DeleteUser", "UserNotFoundException"): AccountGone,
-    ("UpdateUserAttributes", "InvalidParameterException"): InvalidRequest,
-    ("VerifySoftwareToken", "EnableSoftwareTokenMFAException"): BadCode,
-    ("VerifySoftwareToken", "InvalidParameterException"): BadCode,
-    ("SetUserMFAPreference", "InvalidParameterException"): InvalidRequest,
-    "AliasExistsException": UsernameTaken,
-    "CodeMismatchException": BadCode,
-    "ExpiredCodeException": ExpiredCode,
-    "InvalidPasswordException": PasswordRejected,
-    "PasswordHistoryPolicyViolationException": PasswordRejected,
-    "PasswordResetRequiredException": PasswordResetRequired,
-    "RefreshTokenReuseException": BadRefreshToken,
-    "UserNotConfirmedException": NotConfirmed,
-    "UsernameExistsException": UsernameTaken,
+# How servers that are not AWS say that they lack an operation, if not by a status of 404, 405 or
+# 501. InternalFailure is not among them: it is an outage of AWS's.
+_MISSING_CODES = {
+    *("ActionNotFound", "InvalidAction", "MethodNotAllowed", "NotImplemented"),
+    *("NotImplementedError", "NotImplementedException", "SerializationException"),
+    *("UnknownOperation", "UnknownOperationException", "Unsupported", "UnsupportedError"),
+    *("UnsupportedOperation", "UnsupportedOperationException"),
 }
-# Operations that an access token opens: whatever is wrong with it, the session has ended.
-_BY_ACCESS_TOKEN = {
-    "AssociateSoftwareToken",
-    "ChangePassword",
-    "DeleteUser",
-    "GetUser",
-    "GlobalSignOut",
-    "SetUserMFAPreference",
-    "UpdateUserAttributes",
-    "VerifySoftwareToken",
-}
-_TOKEN_ERRORS = {
-    "NotAuthorizedException",
-    "UserNotFoundException",
-    "UserNotConfirmedException",
-    "PasswordResetRequiredException",
-}
-# How servers say that they lack an operation, if not by a status of 404 or 501. InternalFailure is
-# not among them: it is a fault of AWS's, which passes.
-_NOT_TO_BE_HAD = {"UnknownOperationException", "NotImplemented"}
-_RETRY_AFTER = {
-    "TooManyRequestsException": THROTTLED_SECONDS,
-    "TooManyFailedAttemptsException": _LIMITED_SECONDS,
-    "LimitExceededException": _LIMITED_SECONDS,
-}
-# ResendConfirmationCode answers these for accounts that need no code: the caller is not told.
-_NOTHING_TO_SEND = {
-    "InvalidParameterException",
-    "NotAuthorizedException",
-    "UserNotFoundException",
-    "CodeDeliveryFailureException",
-}
-# The last resort, since Cognito has one code for it all: how its messages begin.
-_LIMIT_MESSAGES = ("Password attempts exceeded", "Attempt limit exceeded")
-_WRONG_PASSWORD_MESSAGES = ("Incorrect username or password",)
-_SET_UP_MESSAGES = ("Unable to verify secret hash", "Client ", "A client attempted to write")
+_MISSING_STATUSES = {404, 405, 501}
+_MISSING_WORDS = re.compile(
+    r"(?:not|n't) (?:yet )?(?:been )?(?:available|emulated|implemented|supported)|unsupported"
+    r"|unknown (?:action|operation)",
+    re.IGNORECASE,
+)
+PARSER_ERRORS = (AttributeError, LookupError, TypeError, ValueError)
+"""What botocore's parser raises on JSON of another shape than Cognito's."""
+_ASK_AGAIN_SECONDS = 600
+"""How long a server that lacked GetTokensFromRefreshToken is not asked for it again."""
 
 
 def cognito_client(
@@ -200,23 +136,22 @@ class CognitoIdentityProvider:
         self._turns = Turns(calls_at_once)
         self._client_id = client_id
         self._client_secret = client_secret
+        self._lacks_refresh_until = -math.inf
 
     def sign_up(self, username: str, *, email: str, password: str) -> SignUp:
         """See IdentityProvider."""
         try:
-            answer = self._ask(
+            answer = self._call(
                 "sign_up",
                 **self._user(username),
                 Password=password,
                 UserAttributes=[{"Name": "email", "Value": email}],
             )
-        except ClientError as error:
+        except _NoFailure:
             # Raised after the account was made (Cognito API reference, SignUp).
-            if code_of(error) == "CodeDeliveryFailureException":
-                return SignUp(sub=None, code_delivered=False)
-            raise _translated(error) from None
+            return SignUp(sub=None, code_delivered=False)
         if "UserSub" not in answer:
-            raise _senseless("SignUp")
+            raise senseless("SignUp")
         return SignUp(sub=answer["UserSub"])
 
     def confirm_sign_up(self, username: str, code: str) -> None:
@@ -255,43 +190,43 @@ class CognitoIdentityProvider:
     def refresh(self, refresh_token: str, *, username: str | None = None) -> TokenSet:
         """See IdentityProvider.
 
-        GetTokensFromRefreshToken works with and without rotation and needs no name. Where it is not
-        to be had (other servers than AWS) REFRESH_TOKEN_AUTH is used, whose SECRET_HASH wants the
-        real user name or the `sub`, never an e-mail address.
+        GetTokensFromRefreshToken works with and without rotation and needs no name. A server that
+        lacks it (other servers than AWS) is asked with REFRESH_TOKEN_AUTH, whose SECRET_HASH wants
+        the real user name or the `sub`, never an e-mail address. What it lacks is remembered for
+        ten minutes.
         """
-        try:
-            answer = self._ask(
-                "get_tokens_from_refresh_token",
-                ClientId=self._client_id,
-                RefreshToken=refresh_token,
-                **self._secret(),
-            )
-        except ClientError as error:
-            if not _is_missing(error):
-                raise _translated(error, meaning="RefreshTokens") from None
-            if self._client_secret and not username:
-                logger.warning("Cognito lacks GetTokensFromRefreshToken, and no user name was sent")
-                raise InvalidRequest from None
-            answer = self._refresh_by_name(refresh_token, username or "")
+        answer = None
+        if time.monotonic() >= self._lacks_refresh_until:
+            answer = self._refresh_by_token(refresh_token, username)
+        if answer is None:
+            answer = self._refresh_by_name(refresh_token, username)
         result = _sign_in_answer("GetTokensFromRefreshToken", answer)
         if isinstance(result, Challenge):
-            raise _senseless("GetTokensFromRefreshToken")
+            raise senseless("GetTokensFromRefreshToken")
         return result if result.refresh_token else replace(result, refresh_token=refresh_token)
 
-    def _refresh_by_name(self, refresh_token: str, username: str) -> dict[str, Any]:
-        parameters = {"REFRESH_TOKEN": refresh_token} | self._hash(username)
+    def _refresh_by_token(self, refresh_token: str, username: str | None) -> dict[str, Any] | None:
+        """Ask for new tokens; None from a server that lacks the operation."""
+        parameters = {"ClientId": self._client_id, "RefreshToken": refresh_token, **self._secret()}
         try:
-            return self._ask(
-                "initiate_auth",
-                ClientId=self._client_id,
-                AuthFlow="REFRESH_TOKEN_AUTH",
-                AuthParameters=parameters,
-            )
+            return self._ask("get_tokens_from_refresh_token", **parameters)
         except ClientError as error:
-            # The name is the client's to send: with a wrong one the secret hash does not fit.
-            if _is_ours(error):
-                raise BadRefreshToken from None
-            raise _translated(error, meaning="RefreshTokens") from None
+            if _is_missing(error):
+                self._lacks_refresh_until = time.monotonic() + _ASK_AGAIN_SECONDS
+            elif not _is_nameless(error) or (self._client_secret and not username):
+                raise translated(error, parameters) from None
+        return None
+
+    def _refresh_by_name(self, refresh_token: str, username: str | None) -> dict[str, Any]:
+        if self._client_secret and not username:
+            raise InvalidRequest(table.WRONG_REFRESH_NAME.message)
+        return self._call(
+            "initiate_auth",
+            table.REFRESH,
+            ClientId=self._client_id,
+            AuthFlow="REFRESH_TOKEN_AUTH",
+            AuthParameters={"REFRESH_TOKEN": refresh_token} | self._hash(username or ""),
+        )
 
     def revoke(self, refresh_token: str) -> None:
         """See IdentityProvider."""
@@ -326,9 +261,13 @@ class CognitoIdentityProvider:
     def profile(self, access_token: str) -> Profile:
         """See IdentityProvider."""
         answer = self._call("get_user", AccessToken=access_token)
-        attributes = {entry["Name"]: entry["Value"] for entry in answer.get("UserAttributes", [])}
+        attributes = {
+            entry["Name"]: entry["Value"]
+            for entry in answer.get("UserAttributes", [])
+            if "Value" in entry
+        }
         if "sub" not in attributes or "Username" not in answer:
-            raise _senseless("GetUser")
+            raise senseless("GetUser")
         return Profile(
             sub=attributes["sub"],
             username=answer["Username"],
@@ -352,7 +291,7 @@ class CognitoIdentityProvider:
         """See IdentityProvider."""
         answer = self._call("associate_software_token", AccessToken=access_token)
         if "SecretCode" not in answer:
-            raise _senseless("AssociateSoftwareToken")
+            raise senseless("AssociateSoftwareToken")
         return str(answer["SecretCode"])
 
     def confirm_totp(self, access_token: str, code: str, *, device_name: str | None = None) -> None:
@@ -361,7 +300,7 @@ class CognitoIdentityProvider:
         answer = self._call(
             "verify_software_token", AccessToken=access_token, UserCode=code, **name
         )
-        if answer.get("Status") != "SUCCESS":
+        if answer.get("Status") == "ERROR":
             raise BadCode
 
     def use_totp(self, access_token: str, *, enabled: bool) -> None:
@@ -374,24 +313,25 @@ class CognitoIdentityProvider:
 
     def _send_code(self, operation: str, username: str) -> None:
         """Have a code sent; who has no account, or needs no code, is told the same."""
-        try:
-            self._ask(operation, **self._user(username))
-        except ClientError as error:
-            code = code_of(error)
-            if code not in _NOTHING_TO_SEND or _is_ours(error) or _is_limit(error):
-                raise _translated(error) from None
-            if code == "CodeDeliveryFailureException":
-                logger.warning("Cognito could not deliver a code")  # an operator's to mend
+        with suppress(_NoFailure):
+            self._call(operation, **self._user(username))
 
-    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Call Cognito; every refusal becomes an IdentityError."""
-        try:
-            return self._ask(operation, **parameters)
-        except ClientError as error:
-            raise _translated(error) from None
+    def _call(
+        self, operation: str, meaning: str | None = None, /, **parameters: Any
+    ) -> dict[str, Any]:
+        """Call Cognito; every error becomes an IdentityError, or _NoFailure.
 
-    def _ask(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Call Cognito; what is no answer of Cognito's becomes IdentityUnavailable."""
+        `meaning` takes the operation's place in the table of errors.
+        """
+        try:
+            return self._ask(operation, meaning, **parameters)
+        except ClientError as error:
+            raise translated(error, parameters, meaning=meaning) from None
+
+    def _ask(
+        self, operation: str, meaning: str | None = None, /, **parameters: Any
+    ) -> dict[str, Any]:
+        """Call Cognito; raises ClientError where Cognito answers an error."""
         try:
             with self._turns.turn():
                 answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
@@ -399,9 +339,12 @@ class CognitoIdentityProvider:
             logger.warning("Cognito %s was not asked: it is slow, and others wait", operation)
             raise IdentityUnavailable from None
         except BotoCoreError as error:
+            name = self._client.meta.method_to_api_mapping[operation]
+            row = table.sdk_meaning(meaning or name, error)
             # Its text may repeat parameters: the class says enough.
-            logger.warning("Cognito %s failed: %s", operation, type(error).__name__)
-            raise IdentityUnavailable from None
+            raise failure(row, name, type(error).__name__) from None
+        except PARSER_ERRORS as error:
+            raise senseless(operation, error) from None
         return answer
 
     def _user(self, username: str) -> dict[str, str]:
@@ -438,43 +381,44 @@ def _sign_in_answer(operation: str, answer: Mapping[str, Any]) -> TokenSet | Cha
             session=answer.get("Session"),
             parameters=answer.get("ChallengeParameters", {}),
         )
-    try:
-        result = answer["AuthenticationResult"]
-        return TokenSet(
-            access_token=result["AccessToken"],
-            expires_in=result["ExpiresIn"],
-            token_type=result["TokenType"],
-            id_token=result.get("IdToken"),
-            refresh_token=result.get("RefreshToken"),
-        )
-    except KeyError:
-        raise _senseless(operation) from None
+    result = answer.get("AuthenticationResult", {})
+    if not result.get("AccessToken"):
+        raise senseless(operation)
+    return TokenSet(
+        access_token=result["AccessToken"],
+        expires_in=result.get("ExpiresIn"),
+        token_type=result.get("TokenType", "Bearer"),
+        id_token=result.get("IdToken"),
+        refresh_token=result.get("RefreshToken"),
+    )
 
 
-def _senseless(operation: str) -> IdentityUnavailable:
-    logger.error("Cognito %s answered with nothing that makes sense", operation)
+def senseless(operation: str, error: Exception | None = None) -> IdentityUnavailable:
+    """Make the exception for an answer that is not Cognito's; `error` is botocore's parser's."""
+    reason = type(error).__name__ if error else "a member is missing"
+    logger.error("Cognito %s answered with nothing that makes sense: %s", operation, reason)
     return IdentityUnavailable()
 
 
-def _is_ours(error: ClientError) -> bool:
-    """Tell whether Cognito complains about our set-up, which is no user's fault."""
-    return _begins(error, _SET_UP_MESSAGES)
-
-
-def _is_limit(error: ClientError) -> bool:
-    """Tell whether a user tried too often: some limits have no code of their own."""
-    return _begins(error, _LIMIT_MESSAGES)
-
-
-def _begins(error: ClientError, messages: tuple[str, ...]) -> bool:
-    """Tell what the overloaded NotAuthorizedException means, by how its message begins (T23)."""
-    return code_of(error) == "NotAuthorizedException" and message_of(error).startswith(messages)
+class _NoFailure(Exception):
+    """Cognito answered an error that the caller is not told."""
 
 
 def _is_missing(error: ClientError) -> bool:
-    """Tell whether a server that is not AWS lacks the operation."""
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return code_of(error) in _NOT_TO_BE_HAD or status in {404, 501}
+    """Tell whether a server that is not AWS says that it lacks the operation."""
+    if code_of(error) in _MISSING_CODES or _status_of(error) in _MISSING_STATUSES:
+        return True
+    return _is_nameless(error) and bool(_MISSING_WORDS.search(message_of(error)))
+
+
+def _is_nameless(error: ClientError) -> bool:
+    """Tell whether a server failed without an error code of AWS's, as other servers do."""
+    server_error = 500
+    return _status_of(error) >= server_error and not code_of(error).strip("0123456789")
+
+
+def _status_of(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 400)
 
 
 def code_of(error: ClientError) -> str:
@@ -487,27 +431,41 @@ def message_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Message", ""))
 
 
-def _translated(error: ClientError, *, meaning: str | None = None) -> IdentityError:
-    """Find the exception for an error of Cognito's, in the one table there is.
+def translated(
+    error: ClientError, parameters: Mapping[str, Any], *, meaning: str | None = None
+) -> IdentityError | _NoFailure:
+    """Find the exception for an error of Cognito's.
 
-    `meaning` takes the operation's place where one operation does several things.
+    `parameters` are what was sent; `meaning` takes the operation's place in the table.
     """
-    operation, code = meaning or error.operation_name, code_of(error)
-    if _is_limit(error):
-        return TooManyRequests(_LIMITED_SECONDS)
-    if code in _RETRY_AFTER:
-        return TooManyRequests(_RETRY_AFTER[code])
-    known = _ERRORS.get((operation, code))
-    if known is None and operation in _BY_ACCESS_TOKEN and code in _TOKEN_ERRORS:
-        known = SessionEnded
-        if operation == "ChangePassword" and _begins(error, _WRONG_PASSWORD_MESSAGES):
-            known = WrongPassword
-    if known is None:
-        known = _ERRORS.get(code, IdentityUnavailable)
-    if _is_ours(error):
-        known = IdentityUnavailable
-    if known is IdentityUnavailable:
-        # A fault of the set-up or of Cognito: the code tells an operator which, and has no secret.
-        logger.error("Cognito %s failed: %s", error.operation_name, code)
-        return IdentityUnavailable()
-    return known()
+    operation, code, message = error.operation_name, code_of(error), message_of(error)
+    sent = table.values_of(parameters)
+    row = table.meaning(meaning or operation, code, message, status=_status_of(error), sent=sent)
+    text = ""
+    if isinstance(row.error, type) and issubclass(row.error, TriggerRejected):
+        text = table.trigger_text(message, sent)
+    return failure(row, operation, code, trigger=table.trigger_of(message), text=text)
+
+
+def failure(
+    row: Row, operation: str, code: str, *, trigger: str = "", text: str = ""
+) -> IdentityError | _NoFailure:
+    """Make the exception that a row stands for, and log what an operator should know.
+
+    `code` is AWS's, or the class of botocore's exception. `text` is what the `trigger` says.
+    """
+    code = table.printable_code(code)
+    if row.is_set_up:
+        logger.error("Cognito %s failed: %s. %s", operation, code, row.fix)
+    elif trigger:
+        logger.warning("Cognito %s: the trigger %s rejected it (%s)", operation, trigger, code)
+    elif row.error is IdentityUnavailable or isinstance(row.error, Outcome):
+        logger.warning("Cognito %s failed: %s", operation, code)
+    if isinstance(row.error, Outcome):
+        return _NoFailure()
+    if row.error is DirectoryForbidden:
+        return DirectoryForbidden(f"cognito-idp:{operation}")
+    if row.error is TooManyRequests:
+        return TooManyRequests(row.retry_after or table.THROTTLED_SECONDS)
+    argument = row.fix if row.error is DirectoryMisconfigured else text or row.message
+    return row.error(argument) if argument else row.error()

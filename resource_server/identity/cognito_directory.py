@@ -11,17 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from botocore import exceptions as botocore
 from botocore.exceptions import BotoCoreError, ClientError
 
-from resource_server.identity.cognito import THROTTLED_SECONDS, code_of
+from resource_server.identity import cognito_errors as table
+from resource_server.identity.cognito import PARSER_ERRORS, failure, senseless, translated
 from resource_server.identity.directory import DirectoryPage, DirectoryUser
 from resource_server.identity.errors import (
     DirectoryForbidden,
-    IdentityError,
     IdentityUnavailable,
     NoSuchUser,
-    TooManyRequests,
 )
 
 if TYPE_CHECKING:
@@ -33,37 +31,15 @@ PAGE_SIZE = 60  # the most that ListUsers gives (API reference)
 _LONGEST_NAME = 128  # characters (API reference, AdminGetUser)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 
-NO_CREDENTIALS = (
-    "There are no usable AWS credentials, which administration of users needs: "
-    "give the process a role or a profile (docs/users.md)"
-)
-_BAD_CREDENTIALS = "AWS does not accept these credentials: they are wrong or have expired"
-_NO_POOL = "There is no such user pool: check AWS_USER_POOL_ID, AWS_REGION and the AWS account"
 
-_THROTTLED = {"TooManyRequestsException", "LimitExceededException", "ThrottlingException"}
-# A policy's refusal, and the pool's own word for it.
-_FORBIDDEN = {"AccessDeniedException", "NotAuthorizedException"}
-_SENTENCES = {
-    "ResourceNotFoundException": _NO_POOL,
-    # What AWS says of the signature before Cognito sees the request.
-    "ExpiredTokenException": _BAD_CREDENTIALS,
-    "IncompleteSignatureException": _BAD_CREDENTIALS,
-    "InvalidClientTokenId": _BAD_CREDENTIALS,
-    "InvalidSignatureException": _BAD_CREDENTIALS,
-    "MissingAuthenticationTokenException": _BAD_CREDENTIALS,
-    "UnrecognizedClientException": _BAD_CREDENTIALS,
+_API_NAMES = {
+    "admin_disable_user": "AdminDisableUser",
+    "admin_enable_user": "AdminEnableUser",
+    "admin_get_user": "AdminGetUser",
+    "describe_user_pool": "DescribeUserPool",
+    "list_users": "ListUsers",
 }
-_CREDENTIAL_ERRORS = (
-    botocore.CredentialRetrievalError,
-    botocore.LoginError,
-    botocore.NoAuthTokenError,
-    botocore.NoCredentialsError,
-    botocore.PartialCredentialsError,
-    botocore.ProfileNotFound,
-    botocore.SSOError,
-    botocore.TokenRetrievalError,
-    botocore.UnknownCredentialError,
-)
+"""Boto3's names and the API's, which is asked for before there is a client."""
 
 
 class CognitoUserDirectory:
@@ -146,19 +122,18 @@ class CognitoUserDirectory:
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Call Cognito for this pool; every failure becomes an IdentityError."""
+        name = _API_NAMES[operation]
         try:
             answer: dict[str, Any] = getattr(self._client, operation)(
                 UserPoolId=self._pool_id, **parameters
             )
-        except _CREDENTIAL_ERRORS as error:
-            logger.error("%s (%s)", NO_CREDENTIALS, type(error).__name__)  # noqa: TRY400 - no trace
-            raise IdentityUnavailable(NO_CREDENTIALS) from None
         except BotoCoreError as error:
             # Its text may repeat parameters: the class says enough.
-            logger.warning("Cognito %s failed: %s", operation, type(error).__name__)
-            raise IdentityUnavailable from None
+            raise failure(table.sdk_meaning(name, error), name, type(error).__name__) from None
         except ClientError as error:
-            raise _translated(error) from None
+            raise translated(error, parameters) from None
+        except PARSER_ERRORS as error:
+            raise senseless(name, error) from None
         return answer
 
 
@@ -175,22 +150,9 @@ def _user(entry: Mapping[str, Any], *, attributes: str) -> DirectoryUser:
             username=entry["Username"],
             email=values.get("email"),
             full_name=values.get("name"),
-            enabled=entry["Enabled"],
-            status=entry["UserStatus"],
+            enabled=entry.get("Enabled"),
+            status=entry.get("UserStatus", "UNKNOWN"),
         )
     except KeyError as error:
         logger.error("Cognito described a user without %s", error)  # noqa: TRY400 - no trace
         raise IdentityUnavailable from None
-
-
-def _translated(error: ClientError) -> IdentityError:
-    operation, code = error.operation_name, code_of(error)
-    if code == "UserNotFoundException":
-        return NoSuchUser()
-    if code in _THROTTLED:
-        return TooManyRequests(THROTTLED_SECONDS)
-    # A fault of the set-up or of Cognito: the code tells an operator which, and has no secret.
-    logger.error("Cognito %s failed: %s", operation, code)
-    if code in _FORBIDDEN:
-        return DirectoryForbidden(f"cognito-idp:{operation}")
-    return IdentityUnavailable(*filter(None, [_SENTENCES.get(code)]))

@@ -7,13 +7,16 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class DirectoryUser:
-    """A user as the directory has it; `sub` is the key, `username` what operations take."""
+    """A user as the directory has it; `sub` is the key, `username` what operations take.
+
+    `enabled` is None where the directory does not say it.
+    """
 
     sub: str
     username: str
     email: str | None = field(default=None, repr=False)
     full_name: str | None = field(default=None, repr=False)
-    enabled: bool = True
+    enabled: bool | None = True
     status: str = "CONFIRMED"
 
 

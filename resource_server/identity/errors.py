@@ -6,7 +6,10 @@
     ├── PasswordResetRequired    an administrator wants a new password first
     ├── UsernameTaken
     ├── PasswordRejected         the pool's password policy
-    ├── InvalidRequest           the directory refused a value
+    ├── SignUpClosed             only administrators create accounts
+    ├── TriggerRejected          a trigger of the pool said no (carries its message)
+    │   └── SignInRejected       to a sign-in or a refresh
+    ├── InvalidRequest           the directory refused a value (can carry a sentence of ours)
     ├── BadCode                  wrong, used or for an unknown user
     ├── ExpiredCode
     ├── BadRefreshToken          unknown, expired, revoked, used again after its rotation
@@ -14,13 +17,19 @@
     ├── SignInExpired            a challenge was answered too late, or twice
     ├── SessionEnded             the access token no longer counts there
     │   └── AccountGone          because its user was deleted
+    ├── InsufficientScope        the access token may not manage its user's account there
+    ├── RequestBlocked           a firewall rule (AWS WAF) of the pool
+    ├── ConcurrentChange         two requests changed the same thing
     ├── NoSuchUser               said to administrators alone
     ├── DirectoryForbidden       this service may not do that there (carries the IAM action)
     ├── TooManyRequests          throttled, or a limit of this user (carries retry_after)
-    └── IdentityUnavailable      no answer, or one that makes no sense
+    └── IdentityUnavailable      no answer, or one that makes no sense: it may pass
+        └── DirectoryMisconfigured   our set-up: it does not pass by itself (carries the fix)
 
-None of them holds text of the directory's: its messages can contain what a user typed. The text of
-an IdentityUnavailable, if it has any, is ours and tells an operator what to do.
+None of them holds text of the directory's, whose messages can contain what a user typed. The one
+exception is what a trigger says to the user: the pool's owner wrote it, and what was sent is left
+out of it. The text of an IdentityUnavailable, if it has any, is ours and tells an operator what to
+do.
 """
 
 
@@ -48,8 +57,28 @@ class PasswordRejected(IdentityError):
     """The password does not meet the pool's policy."""
 
 
+class SignUpClosed(IdentityError):
+    """Only administrators create accounts in this directory."""
+
+
+class TriggerRejected(IdentityError):
+    """A trigger of the pool rejected the request; `message` is what it says to the user."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class SignInRejected(TriggerRejected):
+    """A trigger of the pool rejected a sign-in or a refresh."""
+
+
 class InvalidRequest(IdentityError):
-    """The directory does not accept one of the values."""
+    """The directory does not accept one of the values; `message`, if any, is ours and names it."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class BadCode(IdentityError):
@@ -80,6 +109,18 @@ class AccountGone(SessionEnded):
     """The user of the access token was deleted."""
 
 
+class InsufficientScope(IdentityError):
+    """The access token lacks the scope that operations on its user's own account need."""
+
+
+class RequestBlocked(IdentityError):
+    """A rule of the directory's firewall blocked the request."""
+
+
+class ConcurrentChange(IdentityError):
+    """Another request changes the same thing just now."""
+
+
 class NoSuchUser(IdentityError):
     """The directory has no user with this name or `sub`."""
 
@@ -101,4 +142,11 @@ class TooManyRequests(IdentityError):
 
 
 class IdentityUnavailable(IdentityError):
-    """The directory cannot be reached, fails, or is set up in a way this service cannot use."""
+    """The directory cannot be reached, or fails; the next request may succeed."""
+
+
+class DirectoryMisconfigured(IdentityUnavailable):
+    """The directory, or this service, is set up in a way that cannot work; trying again is no use.
+
+    Its text says what an operator has to do.
+    """

@@ -19,10 +19,13 @@ class SignUp:
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:
-    """A successful sign-in (RFC 6749 §5.1); `expires_in` is in seconds."""
+    """A successful sign-in (RFC 6749 §5.1).
+
+    `expires_in` is in seconds, and None where the directory does not say it: the token does.
+    """
 
     access_token: str = field(repr=False)
-    expires_in: int
+    expires_in: int | None
     token_type: str
     id_token: str | None = field(default=None, repr=False)
     refresh_token: str | None = field(default=None, repr=False)

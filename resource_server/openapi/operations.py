@@ -33,7 +33,7 @@ HEADERS: Mapping[str, Any] = {
     },
 }
 _BY_STATUS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
-_FORBIDDEN = 403
+_FORBIDDEN, _UNAVAILABLE = 403, 503
 _INTERNAL_ERROR = {"$ref": "#/components/responses/InternalError"}
 _PARAMETER = re.compile(r"<(?:(?P<converter>[^:<>]+):)?(?P<name>[^<>]+)>")
 
@@ -102,6 +102,9 @@ def _response(view: Declared, status: int) -> dict[str, Any]:
     headers: dict[str, Any] = {**REQUEST_ID}
     if name := _BY_STATUS.get(status):
         headers[name] = {"$ref": f"#/components/headers/{name}"}
+    if status == _UNAVAILABLE and any(each.retry_after is None for each in refused):
+        # It is not there when trying again is of no use.
+        headers["Retry-After"] = {**HEADERS["Retry-After"], "required": False}
     if status == _FORBIDDEN and view.needs is not None:
         # With a token that lacks something; without, if it is the account that is disabled.
         headers["WWW-Authenticate"] = {**HEADERS["WWW-Authenticate"], "required": False}

@@ -73,7 +73,7 @@ def compare(session: Session, users: Sequence[DirectoryUser]) -> Differences:
     made = by.keys() - rows.keys()
     changed = {sub for sub in by.keys() & rows.keys() if _is_different(rows[sub], by[sub])}
     shut = {sub for sub, row in rows.items() if row.disabled}
-    disabled = {sub for sub, user in by.items() if not user.enabled} - shut
+    disabled = {sub for sub, user in by.items() if user.enabled is False} - shut
     enabled = {sub for sub in shut if by[sub].enabled}
     return Differences(
         made=frozenset(made),

@@ -1,6 +1,7 @@
 """Signing up, signing in, signing out, and who one is."""
 
 import logging
+import time
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -17,7 +18,13 @@ from resource_server.auth import (
 )
 from resource_server.bodies import MessageOut
 from resource_server.identity import errors as identity
-from resource_server.identity.errors import AccountGone, IdentityError, SessionEnded
+from resource_server.identity.errors import (
+    AccountGone,
+    IdentityError,
+    IdentityUnavailable,
+    InsufficientScope,
+    SessionEnded,
+)
 from resource_server.identity.provider import Challenge, TokenSet
 from resource_server.problems import answer
 from resource_server.rate_limits import Asking
@@ -60,7 +67,13 @@ users = APIBlueprint(
 
 
 @users.post("/signup")
-@refuses(identity.UsernameTaken, identity.PasswordRejected, identity.InvalidRequest)
+@refuses(
+    identity.UsernameTaken,
+    identity.PasswordRejected,
+    identity.InvalidRequest,
+    identity.TriggerRejected,
+    identity.SignUpClosed,
+)
 @responds(202, MessageOut, "The account was made; its code could not be sent: ask for a new one")
 @users.input(SignUpIn, arg_name="new")
 @users.output(SignUpOut, 201)
@@ -82,7 +95,13 @@ def sign_up(new: SignUpIn) -> ResponseReturnValue:
 
 
 @users.post("/verify")
-@refuses(identity.BadCode, identity.ExpiredCode, identity.UsernameTaken)
+@refuses(
+    identity.BadCode,
+    identity.ExpiredCode,
+    identity.UsernameTaken,
+    identity.InvalidRequest,
+    identity.TriggerRejected,
+)
 @users.input(VerifyIn, arg_name="sent")
 @users.output(MessageOut)
 def verify(sent: VerifyIn) -> ResponseReturnValue:
@@ -93,7 +112,7 @@ def verify(sent: VerifyIn) -> ResponseReturnValue:
 
 
 @users.post("/resend_confirmation_code")
-@refuses(identity.TooManyRequests)
+@refuses(identity.InvalidRequest)
 @users.input(ResendIn, arg_name="account")
 @users.output(MessageOut)
 def resend_confirmation_code(account: ResendIn) -> ResponseReturnValue:
@@ -105,7 +124,13 @@ def resend_confirmation_code(account: ResendIn) -> ResponseReturnValue:
 
 @users.post("/login")
 @token_endpoint
-@refuses(identity.BadCredentials, identity.NotConfirmed, identity.PasswordResetRequired)
+@refuses(
+    identity.BadCredentials,
+    identity.NotConfirmed,
+    identity.PasswordResetRequired,
+    identity.InvalidRequest,
+    identity.SignInRejected,
+)
 @responds(403, ChallengeOut)
 @users.input(LoginForm, location="form", arg_name="form")
 @users.output(TokenOut)
@@ -127,6 +152,8 @@ def log_in(form: LoginForm) -> TokenOut | Response:
     identity.NotConfirmed,
     identity.PasswordResetRequired,
     identity.UsernameTaken,
+    identity.BadCredentials,
+    identity.SignInRejected,
 )
 @responds(403, ChallengeOut)
 @users.input(ChallengeIn, arg_name="sent")
@@ -142,7 +169,7 @@ def answer_challenge(sent: ChallengeIn) -> TokenOut | Response:
 
 @users.post("/refresh")
 @token_endpoint
-@refuses(identity.BadRefreshToken, identity.InvalidRequest)
+@refuses(identity.BadRefreshToken, identity.InvalidRequest, identity.SignInRejected)
 @users.input(RefreshForm, location="form", arg_name="form")
 @users.output(TokenOut)
 def refresh(form: RefreshForm) -> TokenOut:
@@ -154,40 +181,53 @@ def refresh(form: RefreshForm) -> TokenOut:
     return _token_answer(result)
 
 
+_NAMES = ("USER_ID_FOR_SRP", "USERNAME")
+"""Where a challenge says which name answers it."""
+
+
 def _tokens_or_challenge(result: TokenSet | Challenge, username: str) -> TokenOut | Response:
     if isinstance(result, TokenSet):
         return _token_answer(result)
     body = ChallengeOut(
         challenge=result.name,
         session=result.session,
-        username=result.parameters.get("USER_ID_FOR_SRP") or username,
+        username=next(
+            (result.parameters[name] for name in _NAMES if result.parameters.get(name)), username
+        ),
         parameters=dict(result.parameters),
     )
     return make_response(body.model_dump(), 403)
 
 
 def _token_answer(tokens: TokenSet) -> TokenOut:
+    # Shown to the client, which just got the token from Cognito; nothing is decided by it.
+    try:
+        claims = unverified_claims(tokens.access_token)
+    except TokenError:
+        claims = {}
+    scope, expires_in = claims.get("scope"), tokens.expires_in
+    if expires_in is None:
+        expires_in = _seconds_until(claims.get("exp"))
     return TokenOut(
         access_token=tokens.access_token,
-        expires_in=tokens.expires_in,
+        expires_in=expires_in,
         refresh_token=tokens.refresh_token,
         id_token=tokens.id_token,
-        # Shown to the client, which just got the token from Cognito; nothing is decided by it.
-        scope=_scope_of(tokens.access_token),
+        scope=scope if isinstance(scope, str) else "",
     )
 
 
-def _scope_of(access_token: str) -> str:
-    try:
-        scope = unverified_claims(access_token).get("scope")
-    except TokenError:
-        return ""
-    return scope if isinstance(scope, str) else ""
+def _seconds_until(moment: object) -> int:
+    """Return how many seconds a token has left, by its `exp`."""
+    if not isinstance(moment, (int, float)):
+        logger.error("the user directory signed somebody in with a token that never ends")
+        raise IdentityUnavailable
+    return max(0, int(moment - time.time()))
 
 
 @users.post("/logout")
 @require_scope()
-@refuses(identity.SessionEnded, identity.BadRefreshToken)
+@refuses(identity.SessionEnded, identity.InsufficientScope, identity.BadRefreshToken)
 @users.input(LogoutIn, arg_name="which")
 @users.output(MessageOut)
 def log_out(which: LogoutIn) -> ResponseReturnValue:
@@ -200,7 +240,7 @@ def log_out(which: LogoutIn) -> ResponseReturnValue:
         services().revocations.revoke_sign_in(current_principal)
         return {"message": "Logged out successfully"}
     try:
-        services().identity.sign_out(presented_token())
+        services().identity.sign_out(_account_token())
     except SessionEnded:  # ended there before; so it must be here
         services().revocations.revoke_sessions(current_principal)
         raise
@@ -209,7 +249,7 @@ def log_out(which: LogoutIn) -> ResponseReturnValue:
 
 
 @users.post("/forgot_password")
-@refuses(identity.TooManyRequests)
+@refuses(identity.InvalidRequest)
 @users.input(ForgotPasswordIn, arg_name="account")
 @users.output(MessageOut)
 def forgot_password(account: ForgotPasswordIn) -> ResponseReturnValue:
@@ -220,7 +260,13 @@ def forgot_password(account: ForgotPasswordIn) -> ResponseReturnValue:
 
 
 @users.post("/reset_password")
-@refuses(identity.BadCode, identity.ExpiredCode, identity.PasswordRejected)
+@refuses(
+    identity.BadCode,
+    identity.ExpiredCode,
+    identity.PasswordRejected,
+    identity.InvalidRequest,
+    identity.TriggerRejected,
+)
 @users.input(ResetPasswordIn, arg_name="sent")
 @users.output(MessageOut)
 def reset_password(sent: ResetPasswordIn) -> ResponseReturnValue:
@@ -234,13 +280,19 @@ def reset_password(sent: ResetPasswordIn) -> ResponseReturnValue:
 
 @users.post("/change_password")
 @require_scope()
-@refuses(identity.WrongPassword, identity.PasswordRejected, identity.SessionEnded)
+@refuses(
+    identity.WrongPassword,
+    identity.PasswordRejected,
+    identity.InvalidRequest,
+    identity.SessionEnded,
+    identity.InsufficientScope,
+)
 @users.input(ChangePasswordIn, arg_name="passwords")
 @users.output(MessageOut)
 def change_password(passwords: ChangePasswordIn) -> ResponseReturnValue:
     """Replace one's password; the sessions there are go on."""
     services().identity.change_password(
-        presented_token(),
+        _account_token(),
         previous=passwords.previous_password.get_secret_value(),
         password=passwords.password.get_secret_value(),
     )
@@ -261,20 +313,25 @@ def me() -> UserOut:
 
 @users.patch("/me")
 @require_scope("me")
-@refuses(identity.SessionEnded, identity.InvalidRequest)
+@refuses(
+    identity.SessionEnded,
+    identity.InsufficientScope,
+    identity.InvalidRequest,
+    identity.TriggerRejected,
+)
 @users.input(ProfilePatch, arg_name="changes")
 @users.output(UserOut)
 def change_me(changes: ProfilePatch) -> UserOut:
     """Change one's full name, at Cognito first: the row follows it."""
     account = _account()
-    services().identity.rename(presented_token(), changes.full_name)
+    services().identity.rename(_account_token(), changes.full_name)
     account = accounts.describe(services().connections, account.sub, full_name=changes.full_name)
     return UserOut.model_validate(account)
 
 
 @users.delete("/me")
 @require_scope("me")
-@refuses(identity.SessionEnded)
+@refuses(identity.SessionEnded, identity.InsufficientScope)
 @responds(204)
 def delete_me() -> ResponseReturnValue:
     """Delete one's account and all that belongs to it, for ever.
@@ -284,7 +341,7 @@ def delete_me() -> ResponseReturnValue:
     """
     _account()
     with suppress(AccountGone):
-        services().identity.delete_user(presented_token())
+        services().identity.delete_user(_account_token())
     # Before the row goes: a token that still counted would make a new one.
     services().revocations.revoke_user(current_principal.sub)
     accounts.remove(services().connections, current_principal.sub)
@@ -293,12 +350,12 @@ def delete_me() -> ResponseReturnValue:
 
 @users.post("/me/totp")
 @require_scope("me")
-@refuses(identity.SessionEnded)
+@refuses(identity.SessionEnded, identity.InsufficientScope, identity.ConcurrentChange)
 @users.output(TotpOut)
 def begin_totp() -> TotpOut:
     """Get a secret for an authenticator app; nothing changes until a first code proves it."""
     account = _account()
-    secret = services().identity.begin_totp(presented_token())
+    secret = services().identity.begin_totp(_account_token())
     name = quote(f"{current_app.name}:{account.email or account.username}")
     issuer = quote(current_app.name)
     uri = f"otpauth://totp/{name}?secret={secret}&issuer={issuer}"
@@ -307,28 +364,33 @@ def begin_totp() -> TotpOut:
 
 @users.post("/me/totp/verify")
 @require_scope("me")
-@refuses(identity.BadCode, identity.InvalidRequest, identity.SessionEnded)
+@refuses(
+    identity.BadCode,
+    identity.InvalidRequest,
+    identity.SessionEnded,
+    identity.InsufficientScope,
+)
 @users.input(TotpIn, arg_name="first")
 @users.output(MessageOut)
 def confirm_totp(first: TotpIn) -> ResponseReturnValue:
     """Prove that the app has the secret; from then on each sign-in asks for a code."""
     _account()
     services().identity.confirm_totp(
-        presented_token(), first.confirmation_code, device_name=first.device_name
+        _account_token(), first.confirmation_code, device_name=first.device_name
     )
-    services().identity.use_totp(presented_token(), enabled=True)
+    services().identity.use_totp(_account_token(), enabled=True)
     return {"message": "Authenticator app enabled"}
 
 
 @users.put("/me/totp")
 @require_scope("me")
-@refuses(identity.InvalidRequest, identity.SessionEnded)
+@refuses(identity.InvalidRequest, identity.SessionEnded, identity.InsufficientScope)
 @users.input(TotpPreference, arg_name="wanted")
 @users.output(MessageOut)
 def use_totp(wanted: TotpPreference) -> ResponseReturnValue:
     """Ask for codes at sign-in, or no longer."""
     _account()
-    services().identity.use_totp(presented_token(), enabled=wanted.enabled)
+    services().identity.use_totp(_account_token(), enabled=wanted.enabled)
     return {"message": f"Authenticator app {'enabled' if wanted.enabled else 'disabled'}"}
 
 
@@ -340,6 +402,16 @@ def _count(asking: Asking, username: str | None) -> None:
 def _account() -> Account:
     """Return the caller's account; a disabled one is refused here."""
     return accounts.active_account(services().connections, current_principal)
+
+
+def _account_token() -> str:
+    """Return the caller's access token, for what Cognito does to the caller's own account.
+
+    Raises InsufficientScope: Cognito would refuse a token without its own scope.
+    """
+    if SIGN_IN_SCOPE not in current_principal.scopes:
+        raise InsufficientScope
+    return presented_token()
 
 
 def _described(account: Account) -> Account:
