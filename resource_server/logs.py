@@ -12,6 +12,8 @@ import orjson
 from flask import has_request_context, request
 from flask.logging import has_level_handler
 
+from resource_server.terminal import printable, printable_lines
+
 _LOGGER = "resource_server"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 REQUEST_ID = "resource_server_request_id"
@@ -57,7 +59,11 @@ class TextFormatter(logging.Formatter):
         """Render a record, its fields at the end where the message does not have them."""
         said = record.message.split()
         fields = (f"{k}={v}" for k, v in fields_of(record).items() if str(v) not in said)
-        return " ".join((super().formatMessage(record), *fields))
+        return printable(" ".join((super().formatMessage(record), *fields)))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """Render a traceback, whose last line may hold what a client sent."""
+        return printable_lines(super().formatException(ei))
 
 
 class JSONFormatter(logging.Formatter):
@@ -88,7 +94,8 @@ def _written(line: dict[str, object]) -> str:
         text = orjson.dumps(line).decode()
     except TypeError:
         return json.dumps(line)
-    return text if text.isascii() else json.dumps(line)
+    # DEL is the one control character that JSON lets stand as it is.
+    return text if text.isascii() and "\x7f" not in text else json.dumps(line)
 
 
 def request_id(environ: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ from resource_server.provisioning.aws import AWS_ERRORS, Aws, connect, explain
 from resource_server.provisioning.plan import Plan, Step, make_plan
 from resource_server.provisioning.state import Target
 from resource_server.services import services
+from resource_server.terminal import printable, printable_lines
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,9 +53,9 @@ def _told_in_a_sentence(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except AWS_ERRORS as error:
-            raise click.ClickException(explain(error)) from None
+            raise click.ClickException(printable_lines(explain(error))) from None
         except Blocked as error:
-            reasons = "\n".join(f"  - {reason}" for reason in error.reasons)
+            reasons = "\n".join(f"  - {printable(reason)}" for reason in error.reasons)
             raise click.ClickException(f"Nothing was changed:\n{reasons}") from None
 
     return told
@@ -228,24 +229,27 @@ def _described(plan: Plan) -> Mapping[str, Any]:
 
 
 def _show(plan: Plan) -> None:
-    rows = [(d.sign, d.subject, d.now, d.wanted) for d in plan.differences]
+    rows = [
+        (d.sign, printable(d.subject), d.now and printable(d.now), d.wanted and printable(d.wanted))
+        for d in plan.differences
+    ]
     width = max((len(subject) for _, subject, _, _ in rows), default=0)
     for sign, subject, now, wanted in rows:
         change = f"{now} -> {wanted}" if now and wanted else now or wanted
         click.secho(f"{sign} {subject:{width}}  {change}".rstrip(), fg=_COLOURS[sign])
     for kept in plan.kept:
-        click.echo(f"  {kept} is kept, though nobody names it (--prune removes it)")
+        click.echo(f"  {printable(kept)} is kept, though nobody names it (--prune removes it)")
     for unchecked in plan.unchecked:
-        click.echo(f"  Not checked: {unchecked}")
+        click.echo(f"  Not checked: {printable(unchecked)}")
     for reason in plan.blocked:
-        click.secho(f"! {reason}", fg="red")
+        click.secho(f"! {printable(reason)}", fg="red")
     if plan.in_step:
         click.secho("The pool is in step with the code.", fg="green")
 
 
 def _tell(step: Step) -> None:
     for difference in step.differences:
-        click.secho(f"done: {difference.sign} {difference.subject}", fg="green")
+        click.secho(f"done: {difference.sign} {printable(difference.subject)}", fg="green")
 
 
 def _show_findings(findings: Iterable[doctors.Finding]) -> None:
@@ -253,8 +257,8 @@ def _show_findings(findings: Iterable[doctors.Finding]) -> None:
     width = max((len(finding.check) for finding in findings), default=0)
     for finding in findings:
         level = click.style(f"{finding.level:7}", fg=_COLOURS[finding.level])
-        click.echo(f"{level}  {finding.check:{width}}  {finding.says}")
-        click.echo(f"{'':{width + 11}}-> {finding.mend}")
+        click.echo(f"{level}  {finding.check:{width}}  {printable(finding.says)}")
+        click.echo(f"{'':{width + 11}}-> {printable(finding.mend)}")
     counts = Counter(finding.level for finding in findings)
     told = [f"{counts[level]} {level}{'s' * (counts[level] != 1)}" for level in doctors.LEVELS]
     click.echo(", ".join(told) if findings else "Nothing is wrong.")

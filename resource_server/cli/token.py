@@ -13,6 +13,7 @@ from resource_server.cli.exit_codes import Command, Misuse
 from resource_server.identity import errors as identity
 from resource_server.identity.provider import Challenge, TokenSet
 from resource_server.services import services
+from resource_server.terminal import printable
 from resource_server.tokens import TokenError
 from resource_server.tokens.parsing import (
     base64url_decode,
@@ -101,8 +102,8 @@ def _answer(challenge: Challenge, username: str) -> TokenSet | Challenge:
     required = json.loads(challenge.parameters.get("requiredAttributes") or "[]")
     if challenge.name not in _PROMPTS or required or challenge.session is None:
         raise click.ClickException(
-            f"The pool wants {challenge.name}, which cannot be answered at a prompt: sign in "
-            "through an application that can, or use an account without it."
+            f"The pool wants {printable(challenge.name)}, which cannot be answered at a prompt: "
+            "sign in through an application that can, or use an account without it."
         )
     name, question = _PROMPTS[challenge.name]
     is_password = challenge.name == "NEW_PASSWORD_REQUIRED"

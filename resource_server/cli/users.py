@@ -21,6 +21,7 @@ from resource_server.identity.errors import (
     TooManyRequests,
 )
 from resource_server.services import services
+from resource_server.terminal import printable
 from resource_server.users import administration, projection
 from resource_server.users.models import User
 from resource_server.users.sync import Counts, Sync, TooManyGone
@@ -107,7 +108,7 @@ def disable(name: str) -> None:
         except SQLAlchemyError:
             click.echo("Disabled in Cognito, but not here: run it again.", err=True)
             raise
-    click.echo(f"Disabled {row.username} ({row.sub}).")
+    click.echo(f"Disabled {printable(row.username)} ({printable(row.sub)}).")
 
 
 @users.command("enable")
@@ -128,7 +129,7 @@ def enable(name: str) -> None:
             by=_OPERATOR,
             only_here=mine.settings.may_be_elsewhere(sub),
         )
-    click.echo(f"Enabled {row.username} ({row.sub}).")
+    click.echo(f"Enabled {printable(row.username)} ({printable(row.sub)}).")
 
 
 @users.command("show")
@@ -199,7 +200,7 @@ def _sub_of(name: str) -> str:
     if not found:
         raise NoSuchUser
     if len(found) > 1:
-        whom = "\n".join(f"  {each.sub}  {each.username}" for each in found)
+        whom = "\n".join(f"  {printable(each.sub)}  {printable(each.username)}" for each in found)
         raise click.ClickException(f"Several users are called this; give the sub of one:\n{whom}")
     return found[0].sub
 
@@ -225,7 +226,7 @@ def _cell(known: dict[str, Any] | None, field: str) -> str:
     value = known.get(field)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value or "")
+    return printable(value or "")
 
 
 @contextmanager

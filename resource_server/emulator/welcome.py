@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from resource_server.emulator import gaps
+from resource_server.terminal import printable
 
 _VARIABLE = "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"
 
@@ -37,7 +38,11 @@ def describe(url: str, port: int) -> dict[str, Any]:
 
 def text(shown: dict[str, Any], file: Path | None) -> str:
     """Write it for people, without the secrets."""
-    kept = f"kept in {file}" if file else "kept nowhere: they end with this process (see --state)"
+    kept = (
+        f"kept in {printable(file)}"
+        if file
+        else "kept nowhere: they end with this process (see --state)"
+    )
     lines = [
         "",
         f" Cognito, emulated, on {shown['url']}",
@@ -46,7 +51,8 @@ def text(shown: dict[str, Any], file: Path | None) -> str:
     ]
     for pool in shown["pools"]:
         clients = ", ".join(
-            f"{client['id']} ({client['name']}, {'secret' if client['secret'] else 'public'})"
+            f"{printable(client['id'])} ({printable(client['name'])}, "
+            f"{'secret' if client['secret'] else 'public'})"
             for client in pool["clients"]
         )
         lines += [

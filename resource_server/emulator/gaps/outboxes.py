@@ -4,6 +4,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from resource_server.terminal import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,8 +26,9 @@ class SentCode:
 
     @property
     def sentence(self) -> str:
-        """What a terminal shows; the code is in it."""
-        return f"Code for {self.username}, as {self.way} to {self.destination}: {self.code}"
+        """What a terminal shows; the code is in it, and no control character of a name."""
+        name, destination, code = map(printable, (self.username, self.destination, self.code))
+        return f"Code for {name}, as {self.way} to {destination}: {code}"
 
 
 class Outbox:
