@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from apiflask import APIFlask
 from flask import Response
 
-from resource_server import bodies, database, edge, health, hosts, logs, problems, telemetry
+from resource_server import (
+    bodies,
+    converters,
+    database,
+    edge,
+    health,
+    hosts,
+    logs,
+    problems,
+    telemetry,
+)
 from resource_server.auth import ResourceServer
 from resource_server.cli import cognito as cli_cognito
 from resource_server.cli import users as cli_users
@@ -101,6 +111,7 @@ def _configure_flask(app: APIFlask, settings: Settings) -> None:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
+    converters.register(app)
     if settings.cognito_emulator == "off" and settings.sqlalchemy_url is None:
         logger.warning("no DATABASE_URL or RDS_*: using SQLite in %s", app.instance_path)
 

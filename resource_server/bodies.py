@@ -9,16 +9,19 @@ import json
 from collections.abc import Sequence
 from io import BytesIO
 from typing import IO, Annotated, Any, NoReturn, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 import orjson
 from flask import Request, Response, current_app, request
 from flask.json.provider import DefaultJSONProvider
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic_core import PydanticKnownError
 from sqlalchemy import Row
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.utils import cached_property
+
+from resource_server.converters import INTEGER
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_ID = 2**63 - 1  # BIGINT
@@ -62,12 +65,24 @@ class MessageOut(Schema):
     message: str
 
 
+def _require_one_spelling(value: object) -> object:
+    """Refuse `+1`, `01`, `1_0`, ` 1` and digits of other scripts, which `int` takes."""
+    if isinstance(value, str) and not INTEGER.fullmatch(value):
+        raise PydanticKnownError("int_parsing")
+    return value
+
+
+OneSpelling = BeforeValidator(_require_one_spelling)
+"""Of an integer in a query string: ASCII digits, without zeros in front. Put it after `Field`."""
+
+
 class PageQuery(Schema):
     """Which part of a list by id; `after` is an id and does not slow down with depth."""
 
-    limit: Annotated[int, Field(ge=1, le=100, description="How many, at most")] = 100
+    limit: Annotated[int, Field(ge=1, le=100, description="How many, at most"), OneSpelling] = 100
     after: Annotated[
-        Annotated[int, Field(ge=0, le=MAX_ID, json_schema_extra={"format": "int64"})] | None,
+        Annotated[int, Field(ge=0, le=MAX_ID, json_schema_extra={"format": "int64"}), OneSpelling]
+        | None,
         Field(description="Only what comes after this id"),
     ] = None
 
@@ -100,6 +115,8 @@ class LocationHeaders(Schema):
 
 
 Shown = TypeVar("Shown", bound=Numbered)
+_OF_A_PAGE = frozenset({"limit", "after", "offset"})
+_IN_QUERIES = "%!$'()*+,;=:@/?-._~"
 
 
 def page_answer(
@@ -117,8 +134,25 @@ def page_answer(
     response = current_app.response_class(shown.dump_json(page), mimetype="application/json")
     if len(found) > len(page):
         here = quote(request.root_path + request.path)  # `url_for` takes as long as the checks
-        response.headers["Link"] = f'<{here}?limit={limit}&after={page[-1].id}>; rel="next"'
+        query = f"{_other_parameters(request.query_string)}limit={limit}&after={page[-1].id}"
+        response.headers["Link"] = f'<{here}?{query}>; rel="next"'
     return response
+
+
+def _other_parameters(query: bytes) -> str:
+    """Return a query string without what says which page it is, ready for more parameters.
+
+    All others stay as they were sent: their order, repeats and encoding. What may not be in an
+    address (RFC 3986 §3.4) is encoded, since it would end the link.
+    """
+    if not query:
+        return ""
+    others = [
+        part
+        for part in query.split(b"&")
+        if part and unquote_plus(part.partition(b"=")[0].decode("latin-1")) not in _OF_A_PAGE
+    ]
+    return "".join(f"{quote(part, safe=_IN_QUERIES)}&" for part in others)
 
 
 @functools.cache
@@ -147,7 +181,7 @@ class StrictJSONProvider(DefaultJSONProvider):
                 text, object_pairs_hook=_unique_members, parse_constant=_refuse_constant, **kwargs
             )
         except RecursionError:
-            raise ValueError("nested too deeply") from None
+            raise _NotStrict("nested too deeply") from None
 
 
 class StrictRequest(Request):
@@ -167,14 +201,18 @@ class StrictRequest(Request):
 
     @cached_property
     def form(self) -> ImmutableMultiDict[str, str]:
-        """Read a form; parameters that occur twice are refused."""
+        """Read a form (RFC 6749 §3.2).
+
+        A parameter without a value counts as left out, one that occurs twice is refused, whatever
+        its name and values.
+        """
         if self._has_body and self.mimetype not in _FORM_TYPES:
             raise UnsupportedMediaType(NOT_LABELLED_FORM)
         form = super().form
         for _, values in form.lists():
             if len(values) > 1:
                 raise BadRequest(TWICE)
-        return form
+        return ImmutableMultiDict((name, value) for name, value in form.items() if value)
 
     @cached_property
     def stream(self) -> IO[bytes]:
@@ -212,15 +250,19 @@ def _reason(error: ValueError) -> str:
         return NOT_UTF8
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    return str(error)
+    return str(error) if isinstance(error, _NotStrict) else "a number is too long"
+
+
+class _NotStrict(ValueError):
+    """JSON that other readers take; the text says what is wrong with it."""
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member occurs twice")
+        raise _NotStrict("a member occurs twice")
     return members
 
 
 def _refuse_constant(_name: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are no JSON")
+    raise _NotStrict("NaN and Infinity are no JSON")

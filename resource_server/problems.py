@@ -14,9 +14,10 @@ from flask import Response, current_app, jsonify, request
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 
 from resource_server.auth import challenge, note_refusal, token_requirement
+from resource_server.bodies import Schema
 from resource_server.identity import errors as identity
 from resource_server.rate_limits import RateLimited
 from resource_server.refusals import (
@@ -66,17 +67,36 @@ def answer(problem: Problem) -> Response:
 def faults(error: ValidationError, location: str) -> list[dict[str, object]]:
     """List what a schema found wrong (422); inputs are not repeated, they may be passwords.
 
-    `location` is APIFlask's word for where the schema looked: json, form, query.
+    `location` is APIFlask's word for where the schema looked: json, form, query. Of a place, keys
+    that the client chose are left out.
     """
     found = error.errors(include_url=False, include_context=False, include_input=False)
+    names = _field_names(Schema)
     return [
-        {"loc": [_LOCATIONS[location], *fault["loc"]], "msg": fault["msg"], "type": fault["type"]}
+        {
+            "loc": [
+                _LOCATIONS[location],
+                *(part for part in fault["loc"] if isinstance(part, int) or part in names),
+            ],
+            "msg": fault["msg"],
+            "type": fault["type"],
+        }
         for fault in found
     ]
 
 
+def _field_names(schema: type[Schema]) -> set[str]:
+    """Return the names of all fields of a schema and of those that derive from it."""
+    return set(schema.model_fields).union(*map(_field_names, schema.__subclasses__()))
+
+
 def sentence(error: HTTPException) -> str:
-    """Return our own sentence for one of Flask's refusals, else the name of its status."""
+    """Return our own sentence for one of Flask's refusals, else the name of its status.
+
+    The description of a SecurityError is werkzeug's, and repeats the Host header.
+    """
+    if isinstance(error, SecurityError):
+        return error.name.capitalize()
     standard = type(error).description
     own_sentence = error.description if error.description != standard else None
     return own_sentence or error.name.capitalize()

@@ -33,7 +33,7 @@ LEVELS = [
         "rate_limits",
         "redis_storage",
     ],
-    ["terminal"],
+    ["converters", "terminal"],
 ]
 HEIGHT = {room: -height for height, rooms in enumerate(LEVELS) for room in rooms}
 

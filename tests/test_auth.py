@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import responses
 from flask import Blueprint, Flask, jsonify
+from flask.views import MethodView
 from werkzeug.exceptions import HTTPException
 
 import resource_server
@@ -336,3 +338,55 @@ def test_values_of_a_challenge_are_quoted(pool: CognitoPool) -> None:
     ResourceServer(app, _verifier(pool), realm='my "own" \\o/')
     refused = _view(app)()
     assert refused.headers["WWW-Authenticate"].startswith(r'Bearer realm="my \"own\" \\o/", ')
+
+
+def test_metadata_names_scopes_wherever_they_are_guarded(pool: CognitoPool) -> None:
+    """`before_request` of an app and of blueprints, methods of classes, decorators of classes."""
+    app = Flask("guards")
+    ResourceServer(app, _verifier(pool))
+    blueprint, inner = Blueprint("outer", __name__), Blueprint("inner", __name__)
+
+    @app.before_request
+    @require_scope("app", optional=True)
+    def for_all() -> None:
+        """Let the view be called."""
+
+    @blueprint.before_request
+    @require_scope("outer")
+    def for_some() -> None:
+        """Let the view be called."""
+
+    @inner.before_request
+    @require_scope(any_of="a b")
+    def for_few() -> None:
+        """Let the view be called."""
+
+    class Orders(MethodView):
+        @require_scope("read")
+        def get(self) -> str:
+            return "read"
+
+        @require_scope("write")
+        def post(self) -> str:
+            return "written"
+
+    class Admin(MethodView):
+        decorators = [require_scope("admin")]  # noqa: RUF012 - as Flask has it
+
+        def get(self) -> str:
+            return "admin"
+
+    class Restful(MethodView):
+        method_decorators = MappingProxyType({"get": [require_scope("restful")]})
+
+        def get(self) -> str:
+            return "restful"
+
+    for number, view in enumerate((Orders, Admin, Restful)):
+        app.add_url_rule(f"/{number}", view_func=view.as_view(view.__name__))
+    blueprint.register_blueprint(inner)
+    app.register_blueprint(blueprint)
+    document = app.test_client().get("/.well-known/oauth-protected-resource")
+    expected = "a admin app b outer read restful write"
+    assert document.json is not None
+    assert document.json["scopes_supported"] == expected.split()

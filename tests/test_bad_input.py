@@ -5,6 +5,7 @@ import json
 from typing import Any, BinaryIO
 
 import pytest
+from apiflask import APIFlask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -14,6 +15,7 @@ from tests.conftest import CHALLENGE, METADATA, both_databases
 
 SECRET = "hunter2-hunter2"
 FORM = "application/x-www-form-urlencoded"
+CANARY = "qzxhunter"
 SIGN_UP = {"username": "ada", "email": "ada@example.com", "password": SECRET}
 
 
@@ -211,6 +213,105 @@ def test_login_speaks_oauth_about_bad_forms(
     assert refused.json["error"] == "invalid_request"
     assert refused.json["error_description"]
     assert SECRET not in refused.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "told"),
+    [
+        # Without a value: left out. So a grant type is the default, and what is needed is missing.
+        ("/users/login", "username=ada&password=hunter2-hunter2&grant_type=", 401, ""),
+        ("/users/login", "username=ada&password=hunter2-hunter2&scope=&client_id=", 401, ""),
+        ("/users/login", "username=ada&password=", 422, "missing"),
+        ("/users/login", "username=&password=hunter2-hunter2", 422, "missing"),
+        ("/users/login", "username&password=hunter2-hunter2", 422, "missing"),
+        ("/users/refresh", "grant_type=&refresh_token=r", 422, "missing"),
+        ("/users/refresh", "grant_type=refresh_token&refresh_token=", 422, "missing"),
+        ("/users/refresh", "grant_type=refresh_token&refresh_token=r&username=", 401, ""),
+        # Unknown: ignored.
+        ("/users/login", "username=ada&password=hunter2-hunter2&colour=red", 401, ""),
+        ("/users/refresh", "grant_type=refresh_token&refresh_token=r&colour=red", 401, ""),
+        # More than once: an error, whatever the name and values.
+        ("/users/login", "username=ada&password=hunter2-hunter2&username=ada", 400, "twice"),
+        ("/users/login", "username=ada&password=hunter2-hunter2&username=", 400, "twice"),
+        ("/users/login", "username=ada&password=hunter2-hunter2&x=1&x=1", 400, "twice"),
+        ("/users/login", "username=ada&password=hunter2-hunter2&grant_type=&grant_type=", 400, ""),
+        ("/users/refresh", "grant_type=refresh_token&refresh_token=r&refresh_token=", 400, ""),
+    ],
+)
+def test_empty_unknown_and_repeated_parameters_of_forms(
+    client: FlaskClient, path: str, body: str, status: int, told: str
+) -> None:
+    """RFC 6749 §3.2: left out, ignored, an error."""
+    answered = client.post(path, data=body, content_type=FORM)
+    assert answered.status_code == status, answered.text
+    assert told in answered.text
+
+
+def test_nothing_that_was_sent_is_in_an_error(
+    app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool
+) -> None:
+    """Not in a sentence, a place, a type or a header: neither values nor names of the client's."""
+    headers = bearer(cognito_pool.access_token(scope="me randoms", groups=["admins"]))
+    schemas = [
+        (rule.rule, min((rule.methods or set()) - {"HEAD", "OPTIONS"}), spec)
+        for rule in app.url_map.iter_rules()
+        for spec in [getattr(app.view_functions[rule.endpoint], "_spec", {})]
+        if "body" in spec
+    ]
+    assert len(schemas) > 10
+    for address, method, spec in schemas:
+        names = list(spec["body"].model_fields)
+        values: list[Any] = [CANARY, {CANARY: CANARY}, {CANARY: ""}, [CANARY], {CANARY: {}}]
+        values += [f"{CANARY}@{CANARY}", f"{CANARY}@b\x00", f"{CANARY} x@[{CANARY}]", CANARY * 200]
+        values += [f"{CANARY}@{CANARY}€.example", f"€{CANARY}@example.com"]
+        for value in values:
+            if spec["content_type"] == "application/json":
+                sent: dict[str, Any] = {"json": dict.fromkeys(names, value) | {CANARY: value}}
+            else:
+                sent = {"data": dict.fromkeys(names, str(value)) | {CANARY: str(value)}}
+            address = address.replace("<int:random_id>", "1")  # noqa: PLW2901
+            refused = client.open(address, method=method, headers=headers, **sent)
+            if refused.status_code >= 400:
+                _assert_silent(refused)
+    raw: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/randoms", {"data": f'{{"{CANARY}'}),
+        ("POST", "/randoms", {"data": f'{{"{CANARY}": 1, "{CANARY}": 2}}'}),
+        ("POST", "/randoms", {"data": f'{{"a": {CANARY}}}'}),
+        ("POST", "/randoms", {"data": '{"a": ' + "987654321" * 600 + "}"}),
+        ("POST", "/randoms", {"data": "{}", "content_type": f"text/{CANARY}"}),
+        ("POST", "/users/login", {"data": f"{CANARY}=1&{CANARY}=2", "content_type": FORM}),
+        ("POST", "/users/login", {"data": f"{CANARY}", "content_type": f"text/{CANARY}"}),
+        ("GET", f"/randoms?limit={CANARY}&after={CANARY}&{CANARY}=1", {}),
+        ("GET", f"/randoms?offset=1{CANARY}", {}),
+        ("GET", f"/users?after={CANARY}", {}),
+        ("GET", f"/{CANARY}", {}),
+        ("GET", f"/randoms/{CANARY}", {}),
+        ("POST", f"/users/{CANARY}/disable", {}),
+        (CANARY.upper(), "/randoms", {}),
+        ("GET", f"/docs/{CANARY}", {}),
+        ("GET", f"/assets/{CANARY}", {}),
+    ]
+    for method, address, sent in raw:
+        if sent and "content_type" not in sent:
+            sent["content_type"] = "application/json"
+        refused = client.open(address, method=method, headers=headers, **sent)
+        assert refused.status_code >= 400, address
+        _assert_silent(refused)
+    named: list[dict[str, str]] = [
+        {"Authorization": f"Bearer {CANARY}"},
+        {"Authorization": CANARY},
+        {"Host": f"{CANARY} x"},
+        {"X-Request-ID": f"{CANARY} x"},
+        {"Origin": f"https://{CANARY}"},
+    ]
+    for each in named:
+        _assert_silent(client.get("/randoms", headers=each))
+
+
+def _assert_silent(refused: TestResponse) -> None:
+    said = f"{refused.text}\n{refused.headers}".lower()
+    assert CANARY not in said, (refused.request.path, said)
+    assert "987654321" not in said
 
 
 def test_other_methods_and_addresses(client: FlaskClient) -> None:

@@ -1,6 +1,7 @@
 """The five endpoints of random numbers, on both databases."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -91,6 +92,79 @@ def test_pages(client: FlaskClient, ada: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        ("limit=1", ""),
+        ("after=0&limit=1&offset=0", ""),
+        ("colour=red&limit=1", "colour=red&"),
+        ("b=2&a=1&b=1&limit=1&a", "b=2&a=1&b=1&a&"),
+        ("q=a%20b+c%26d%3De&empty=&limit=1", "q=a%20b+c%26d%3De&empty=&"),
+        ("n%61me=%C3%BC&limi%74=1&aft%65r=0", "n%61me=%C3%BC&"),
+        ("&&x=1&&limit=1", "x=1&"),
+        ("x[]=1&y=/?:@!$'()*,;~&limit=1", "x%5B%5D=1&y=/?:@!$'()*,;~&"),
+        ('x=">;rel=evil<&limit=1', "x=%22%3E;rel=evil%3C&"),
+        ("limits=5&Limit=7&limit=1", "limits=5&Limit=7&"),
+    ],
+)
+def test_the_next_page_keeps_every_other_parameter(
+    client: FlaskClient, ada: dict[str, str], query: str, kept: str
+) -> None:
+    """Order, repeats and encoding stay; what says which page it is gets new values (RFC 8288)."""
+    first, _ = _draw(client, ada), _draw(client, ada)
+    page = client.get("/randoms", query_string=query, headers=ada)
+    expected = f"{kept}limit=1&after={first['id']}"
+    assert page.headers["Link"] == f'</randoms?{expected}>; rel="next"'
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "\uff10{}",
+        "+{}",
+        "-{}",
+        "0{}",
+        "00{}",
+        "{}_0",
+        " {}",
+        "{} ",
+        "{}.0",
+        "{}e0",
+        "0x{}",
+        "{}\n",
+        "\t{}",
+    ],
+)
+def test_a_number_has_one_address(
+    client: FlaskClient, ada: dict[str, str], method: str, spelling: str
+) -> None:
+    """ASCII digits without zeros in front: every other spelling is 404."""
+    number = _draw(client, ada)["id"]
+    address = f"/randoms/{quote(spelling.format(number))}"
+    assert client.open(address, method=method, headers=ada, json={}).status_code == 404
+    assert client.get(f"/randoms/{number}", headers=ada).status_code == 200
+
+
+def test_digits_of_other_scripts_are_no_number(client: FlaskClient, ada: dict[str, str]) -> None:
+    """Neither full-width nor Arabic-Indic ones, nor superscripts."""
+    number = str(_draw(client, ada)["id"])
+    for zero in ("\uff10", "\u0660", "\u0966", "\U0001d7ce"):
+        other = "".join(chr(ord(zero) + int(digit)) for digit in number)
+        assert client.get(f"/randoms/{quote(other)}", headers=ada).status_code == 404
+    assert client.get("/randoms/%C2%B9", headers=ada).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE", "HEAD"])
+def test_a_number_of_any_length_leads_nowhere(
+    client: FlaskClient, ada: dict[str, str], method: str
+) -> None:
+    """404, where converting it would be an error (CVE-2020-10735)."""
+    for length in (20, 4300, 4301, 5000):
+        refused = client.open(f"/randoms/{'9' * length}", method=method, headers=ada)
+        assert refused.status_code == 404
+
+
+@pytest.mark.parametrize(
     ("query", "name"),
     [
         ("limit=0", "limit"),
@@ -103,6 +177,19 @@ def test_pages(client: FlaskClient, ada: dict[str, str]) -> None:
         ("after=-1", "after"),
         (f"after={2**63}", "after"),
         ("after=1%00", "after"),
+        ("after=%2B1", "after"),
+        ("after=+1", "after"),
+        ("after=01", "after"),
+        ("after=1_0", "after"),
+        ("after=-0", "after"),
+        ("after=1.0", "after"),
+        ("after=1e1", "after"),
+        ("after=%EF%BC%91", "after"),
+        ("after=%D9%A1", "after"),
+        (f"after={'9' * 5000}", "after"),
+        ("limit=010", "limit"),
+        ("limit=10%20", "limit"),
+        ("offset=00", "offset"),
     ],
 )
 def test_a_bad_query_is_422(

@@ -231,14 +231,15 @@ def test_an_unknown_user_is_404(client: FlaskClient, admin: dict[str, str], acti
 def test_nobody_disables_themself(
     app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool, admin: dict[str, str]
 ) -> None:
-    """409, however the `sub` is written, and nothing is done."""
+    """409, and nothing is done; another spelling of the `sub` is no address at all."""
     directory = InMemoryDirectory()
     _use(app, directory)
     own = cognito_pool.sub_of("root")
-    for sub in (own, own.upper()):
-        refused = client.post(f"/users/{sub}/disable", headers=admin)
-        assert refused.status_code == 409
-        assert refused.json == {"detail": "You cannot disable your own account"}
+    refused = client.post(f"/users/{own}/disable", headers=admin)
+    assert refused.status_code == 409
+    assert refused.json == {"detail": "You cannot disable your own account"}
+    for sub in (own.upper(), own.replace("-", ""), f"{{{own}}}", f"urn:uuid:{own}"):
+        assert client.post(f"/users/{sub}/disable", headers=admin).status_code == 404
     assert directory.calls == []
     assert client.get("/users/me", headers=admin).json["disabled"] is False
 

@@ -10,6 +10,7 @@ It is all that another app needs, with or without a database::
     def orders(): ...
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from flask import Flask, current_app, jsonify, request
@@ -118,16 +119,38 @@ def _metadata() -> ResponseReturnValue:
     resource = address_of(request.environ) if mine.resource is None else str(mine.resource)
     if resource is None:
         raise BadRequest("The Host header is invalid")
-    scopes: set[str] = set()
-    for view in current_app.view_functions.values():
-        requirement = getattr(view, "token_requirement", None)
-        if requirement is not None:
-            scopes.update(requirement.scopes, requirement.any_of)
     return jsonify(
         {
             "resource": resource,
             "authorization_servers": [trusted.pool.issuers[0] for trusted in mine.verifier.pools],
-            "scopes_supported": sorted(scopes),
+            "scopes_supported": sorted(_scopes()),
             "bearer_methods_supported": ["header"],
         }
     )
+
+
+def _scopes() -> set[str]:
+    """Return every scope that `require_scope` names in the current app."""
+    scopes: set[str] = set()
+    for guarded in _guarded():
+        requirement = getattr(guarded, "token_requirement", None)
+        if requirement is not None:
+            scopes.update(requirement.scopes, requirement.any_of)
+    return scopes
+
+
+def _guarded() -> Iterator[object]:
+    """Yield whatever `require_scope` may guard: views, methods of classes, `before_request`."""
+    for functions in current_app.before_request_funcs.values():
+        yield from functions
+    for view in current_app.view_functions.values():
+        yield view
+        view_class = getattr(view, "view_class", None)
+        if view_class is None:
+            continue
+        yield from (getattr(view_class, name.lower(), None) for name in view_class.methods or ())
+        # Decorators of each method, as Flask-RESTful and Flask-RESTX have them.
+        decorators = getattr(view_class, "method_decorators", ())
+        if isinstance(decorators, Mapping):
+            decorators = [each for several in decorators.values() for each in several]
+        yield from decorators

@@ -131,6 +131,8 @@ def require_scope(
         guarded.token_requirement = requirement  # type: ignore[attr-defined]
         return guarded
 
+    # A decorator of all methods of a class tells the metadata what it demands.
+    decorate.token_requirement = requirement  # type: ignore[attr-defined]
     return decorate
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StrictInt, model_validator
 
-from resource_server.bodies import MAX_ID, Numbered, PageQuery, Schema, shown
+from resource_server.bodies import MAX_ID, Numbered, OneSpelling, PageQuery, Schema, shown
 
 # Beyond 2^53 - 1 a JavaScript client would read another number (RFC 8259 §6). Strict: true, 1.0 and
 # "1" are no integers.
@@ -48,6 +48,7 @@ class RandomsQuery(PageQuery):
             description="How many to leave out first",
             json_schema_extra={"format": "int64"},
         ),
+        OneSpelling,
     ] = 0
 
 

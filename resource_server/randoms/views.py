@@ -22,7 +22,7 @@ randoms = APIBlueprint(
 SCOPES = "me randoms"
 NOT_FOUND = Problem(404, "Not found")
 OUT_OF_ORDER = Problem(422, "min_value must not be greater than max_value")
-_ITEM = "/<int:random_id>"  # no `max`: above it, werkzeug would answer 405 to some methods
+_ITEM = "/<int:random_id>"
 
 
 @randoms.get("")

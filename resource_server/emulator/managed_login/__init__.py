@@ -7,6 +7,7 @@ read app clients as CreateUserPoolClient left them, whoever made them.
 - grants.py         authorization codes and browser sessions
 - clients.py        who asks: what an app client may do, and its secret
 - authorization.py  the request that a sign-in begins with
+- parameters.py     how parameters are read, empty and repeated ones
 - pages.py          what people see: signing in and out
 - exchange.py       what programs call: tokens, revocation, user information
 - discovery.py      where all of this is, and the pool's keys

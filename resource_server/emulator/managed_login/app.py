@@ -1,8 +1,8 @@
 """The Flask app that serves managed login, and who may call it from a browser."""
 
+import re
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, current_app, g, request
 
@@ -11,9 +11,9 @@ from resource_server.emulator.managed_login.discovery import discovery
 from resource_server.emulator.managed_login.exchange import exchange
 from resource_server.emulator.managed_login.grants import Grants
 from resource_server.emulator.managed_login.pages import pages
-from resource_server.tokens.keys import LOOPBACK
 
 _FOR_PAGES = frozenset({"discovery", "exchange"})
+_LOOPBACK_ORIGIN = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[1-9][0-9]{0,4})?")
 
 
 def create_app(public_url: str) -> Flask:
@@ -53,10 +53,8 @@ def _keep_other_pages_out() -> Response | None:
 
 
 def _is_loopback(origin: str) -> bool:
-    try:
-        return urlsplit(origin).hostname in LOOPBACK
-    except ValueError:
-        return False
+    """Return whether an origin is that of a page on this machine, scheme and port included."""
+    return _LOOPBACK_ORIGIN.fullmatch(origin) is not None
 
 
 def _finish(answer: Response) -> Response:

@@ -1,6 +1,7 @@
 """The request that a sign-in begins with: RFC 6749 §4.1.1, RFC 7636, OpenID Connect Core §3.1.2."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -8,6 +9,7 @@ from moto.cognitoidp.models import CognitoIdpUserPool, CognitoIdpUserPoolClient
 from werkzeug.datastructures import MultiDict
 
 from resource_server.emulator.managed_login import clients
+from resource_server.emulator.managed_login.parameters import Repeated, once_each, with_values
 
 _S256 = re.compile(r"[A-Za-z0-9_-]{43}")
 _PROMPTS = {"none", "login", "select_account", "consent"}
@@ -62,20 +64,23 @@ def read(pool: CognitoIdpUserPool, sent: MultiDict[str, str]) -> AuthorizationRe
     Raises NoWayBack, Refused.
     """
     client, redirect_uri = _client_and_address(pool, sent)
+    given = with_values(sent)
     wanted = AuthorizationRequest(
         client=client,
         redirect_uri=redirect_uri,
-        scopes=tuple(dict.fromkeys(sent.get("scope", "").split())),
-        state=sent.get("state"),
-        nonce=sent.get("nonce"),
-        challenge=sent.get("code_challenge"),
-        prompt=frozenset(sent.get("prompt", "").split()),
-        login_hint=sent.get("login_hint", ""),
+        scopes=tuple(dict.fromkeys(given.get("scope", "").split())),
+        state=given.get("state"),
+        nonce=given.get("nonce"),
+        challenge=given.get("code_challenge"),
+        prompt=frozenset(given.get("prompt", "").split()),
+        login_hint=given.get("login_hint", ""),
     )
-    if repeated := [name for name, values in sent.lists() if len(values) > 1]:
-        raise wanted.refused("invalid_request", f"{repeated[0]} is there more than once")
-    _require_flow(wanted, sent)
-    _require_challenge(wanted, sent)
+    try:
+        once_each(sent)
+    except Repeated as error:
+        raise wanted.refused("invalid_request", str(error)) from None
+    _require_flow(wanted, given)
+    _require_challenge(wanted, given)
     if not wanted.prompt <= _PROMPTS or ("none" in wanted.prompt and len(wanted.prompt) > 1):
         raise wanted.refused("invalid_request", "prompt is unknown, or none beside others")
     return _with_scopes(pool, wanted)
@@ -97,21 +102,21 @@ def _client_and_address(
     return client, addresses[0]
 
 
-def _require_flow(wanted: AuthorizationRequest, sent: MultiDict[str, str]) -> None:
-    kind = sent.get("response_type")
+def _require_flow(wanted: AuthorizationRequest, given: Mapping[str, str]) -> None:
+    kind = given.get("response_type")
     if not kind:
         raise wanted.refused("invalid_request", "response_type is missing")
     if kind != "code":
         raise wanted.refused("unsupported_response_type", "response_type is code here")
     if not clients.may(wanted.client, "code"):
         raise wanted.refused("unauthorized_client", "The client may not use the code grant")
-    if sent.get("identity_provider", "COGNITO") != "COGNITO" or "idp_identifier" in sent:
+    if given.get("identity_provider", "COGNITO") != "COGNITO" or "idp_identifier" in given:
         raise wanted.refused("invalid_request", "Other identity providers are not emulated")
 
 
-def _require_challenge(wanted: AuthorizationRequest, sent: MultiDict[str, str]) -> None:
+def _require_challenge(wanted: AuthorizationRequest, given: Mapping[str, str]) -> None:
     """Check what PKCE needs (RFC 7636 §4.3); Cognito supports S256 alone, and demands no PKCE."""
-    method = sent.get("code_challenge_method")
+    method = given.get("code_challenge_method")
     if wanted.challenge is None and method is None:
         return
     if method != "S256":

@@ -22,6 +22,7 @@ from resource_server.emulator.managed_login.clients import (
     scopes_of,
 )
 from resource_server.emulator.managed_login.grants import grants
+from resource_server.emulator.managed_login.parameters import Repeated, once_each
 
 exchange = Blueprint("exchange", __name__)
 
@@ -190,13 +191,14 @@ def keep_nothing(answer: Response) -> Response:
     return answer
 
 
-def _form() -> dict[str, str]:
-    """Read the form, whose names are there once each (RFC 6749 §3.2)."""
+def _form() -> Mapping[str, str]:
+    """Read the form."""
     if request.mimetype != "application/x-www-form-urlencoded":
         raise OAuthError("invalid_request", "Send a form: application/x-www-form-urlencoded")
-    if any(len(values) > 1 for _, values in request.form.lists()):
-        raise OAuthError("invalid_request", "A parameter is there more than once")
-    return request.form.to_dict()
+    try:
+        return once_each(request.form)
+    except Repeated as error:
+        raise OAuthError("invalid_request", str(error)) from None
 
 
 def _required(form: Mapping[str, str], name: str) -> str:

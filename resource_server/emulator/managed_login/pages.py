@@ -3,6 +3,7 @@
 import hmac
 import json
 import secrets
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,6 +28,7 @@ from resource_server.emulator.managed_login.grants import (
     CodeGrant,
     grants,
 )
+from resource_server.emulator.managed_login.parameters import Repeated, once_each
 
 pages = Blueprint("pages", __name__)
 
@@ -58,11 +60,15 @@ def login() -> Response:
 def submit() -> AnyResponse:
     """Take one step of a sign-in; the last one leads back to the client."""
     wanted = read(g.pool, request.args)
-    known, sent = request.cookies.get(_CSRF, ""), request.form.get("csrf", "")
+    try:
+        form = once_each(request.form)
+    except Repeated as error:
+        return _page(wanted, error=f"{error}.")
+    known, sent = request.cookies.get(_CSRF, ""), form.get("csrf", "")
     if not known or not hmac.compare_digest(known.encode(), sent.encode()):
         return _page(wanted, error="This page was open for too long. Please sign in again.")
     try:
-        user, challenge = _step(wanted)
+        user, challenge = _step(wanted, form)
     except JsonRESTError as error:
         return _page_after(wanted, error)
     if challenge is not None:
@@ -78,10 +84,14 @@ def submit() -> AnyResponse:
 @pages.get("/logout")
 def logout() -> AnyResponse:
     """End the browser's session; go on to `logout_uri`, or to sign in anew for `redirect_uri`."""
-    client = g.pool.clients.get(request.args.get("client_id", ""))
+    try:
+        given = once_each(request.args)
+    except Repeated as error:
+        raise NoWayBack(f"{error}.") from None
+    client = g.pool.clients.get(given.get("client_id", ""))
     if client is None:
         raise NoWayBack("The pool has no app client with the client_id of this request.")
-    target = request.args.get("logout_uri")
+    target = given.get("logout_uri")
     if target is None:
         read(g.pool, request.args)
         answer = redirect(_login_page())
@@ -109,17 +119,19 @@ def refused(error: Refused) -> AnyResponse:
     return redirect(error.location)
 
 
-def _step(wanted: AuthorizationRequest) -> tuple[CognitoIdpUser, dict[str, Any] | None]:
+def _step(
+    wanted: AuthorizationRequest, form: Mapping[str, str]
+) -> tuple[CognitoIdpUser, dict[str, Any] | None]:
     """Judge a password or the answer to a challenge; return what is asked next.
 
     Raises what Cognito's API would.
     """
-    name, answer = request.form.get("challenge"), request.form.get("answer", "")
+    name, answer = form.get("challenge"), form.get("answer", "")
     if name is None:
-        username, password = request.form.get("username", ""), request.form.get("password", "")
+        username, password = form.get("username", ""), form.get("password", "")
         user = signing_in.user_with_password(g.pool, wanted.client, username, password)
         return user, signing_in.next_challenge(g.pool, wanted.client, user)
-    text = request.form.get("session", "")
+    text = form.get("session", "")
     session = sessions.look(text, name)
     if session.client is not wanted.client:
         raise not_authorized("Invalid session for the user.")

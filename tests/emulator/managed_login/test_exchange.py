@@ -550,3 +550,55 @@ def test_an_independent_client_finds_its_way(hosted: Hosted) -> None:
     assert f"state={state}" in back.location
     code = back.location.partition("code=")[2].partition("&")[0]
     assert hosted.token(code=code).status_code == 200
+
+
+def test_parameters_of_a_form_are_read_as_rfc_6749_says(hosted: Hosted) -> None:
+    """§3.2: without a value left out, unknown ignored, more than once an error."""
+    path = f"{hosted.base}/oauth2/token"
+    empty = dict.fromkeys(("scope", "client_secret", "username", "colour"), "")
+    assert hosted.token(code=hosted.code(), **empty).status_code == 200
+    assert hosted.token(code=hosted.code(), colour="red").status_code == 200
+    without_pkce = {"code_challenge": None, "code_challenge_method": None}
+    code = hosted.code(**without_pkce)
+    assert hosted.token(code=code, code_verifier="").status_code == 200
+    for name in ("code", "grant_type", "client_id", "redirect_uri"):
+        assert error(hosted.token(**{"code": hosted.code(), name: ""})) == (400, "invalid_request")
+    for endpoint in (path, f"{hosted.base}/oauth2/revoke"):
+        for twice in ({"colour": ["red", "red"]}, {"token": ["", ""]}, {"colour": ["", "red"]}):
+            sent = {
+                "client_id": hosted.public,
+                "token": "x",
+                "grant_type": "refresh_token",
+                **twice,
+            }
+            answer = hosted.browser.post(endpoint, data=sent)
+            assert error(answer) == (400, "invalid_request")
+            assert answer.json["error_description"] == "A parameter is there more than once"
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_let_in"),
+    [
+        ("http://localhost:3000", True),
+        ("https://localhost", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://[::1]:3000", True),
+        ("ftp://localhost:3000", False),
+        ("javascript://localhost", False),
+        ("http://user@localhost:3000", False),
+        ("http://localhost:3000/", False),
+        ("http://localhost:3000.evil.example", False),
+        ("http://evil.example", False),
+        ("http://LOCALHOST", False),
+        ("//localhost", False),
+        ("null", False),
+    ],
+)
+def test_pages_of_this_machine_alone_may_call(
+    hosted: Hosted, origin: str, *, is_let_in: bool
+) -> None:
+    """Their origins are compared as a whole, scheme included."""
+    where = f"{hosted.base}/.well-known/openid-configuration"
+    answer = hosted.browser.get(where, headers={"Origin": origin})
+    assert answer.headers.get("Access-Control-Allow-Origin") == (origin if is_let_in else None)
+    assert answer.status_code == (200 if is_let_in else 403)

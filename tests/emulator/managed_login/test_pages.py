@@ -90,6 +90,43 @@ def test_a_repeated_parameter_is_refused(hosted: Hosted) -> None:
     assert query(answer)["error"] == "invalid_request"
 
 
+@pytest.mark.parametrize("path", ["oauth2/authorize", "login", "logout"])
+@pytest.mark.parametrize("value", ["openid", ""])
+def test_no_parameter_is_there_twice(hosted: Hosted, path: str, value: str) -> None:
+    """Neither a known nor an unknown one, with or without a value; its name is not repeated."""
+    for name in ("scope", "qzxhunter"):
+        sent = urlencode([*hosted.request().items(), ("scope", ""), (name, "a"), (name, value)])
+        answer = hosted.browser.get(f"{hosted.base}/{path}?{sent}")
+        if path == "logout":
+            assert (answer.status_code, said(answer)) == (
+                400,
+                "A parameter is there more than once.",
+            )
+        else:
+            assert query(answer)["error"] == "invalid_request"
+        assert "qzxhunter" not in f"{answer.text} {answer.headers}"
+
+
+def test_parameters_without_a_value_count_as_left_out(hosted: Hosted) -> None:
+    """RFC 6749 §3.1: on the authorization endpoint and on the pages behind it."""
+    changes = dict.fromkeys(("state", "nonce", "prompt", "idp_identifier", "login_hint"), "")
+    changes |= {"identity_provider": "", "code_challenge": "", "code_challenge_method": ""}
+    back = hosted.sign_in(**changes)
+    assert set(query(back)) == {"code"}
+    assert query(hosted.authorize(response_type=""))["error"] == "invalid_request"
+    assert hosted.authorize(redirect_uri="").status_code == 400
+    assert hosted.authorize(client_id="").status_code == 400
+    sent = {"client_id": hosted.public, "logout_uri": "", **hosted.request()}
+    assert hosted.browser.get(f"{hosted.base}/logout", query_string=sent).status_code == 302
+
+
+def test_a_sign_in_form_names_each_field_once(hosted: Hosted) -> None:
+    """Which of two passwords counts nobody knows."""
+    page = hosted.page()
+    refused = hosted.fill_in(page, username="grace", password=[PASSWORD, PASSWORD])  # type: ignore[arg-type]
+    assert said(refused) == "A parameter is there more than once."
+
+
 @pytest.mark.parametrize(
     "changes",
     [
