@@ -30,6 +30,8 @@ _SENTENCES: dict[type[identity.IdentityError], str] = {
     identity.TooManyRequests: "Too many attempts: wait some minutes.",
     identity.BadCode: "The code is wrong: sign in anew.",
     identity.ExpiredCode: "The code has expired or was used: sign in anew.",
+    identity.RequestBlocked: "A firewall rule (AWS WAF) of the pool blocked the request.",
+    identity.SignInRejected: "A trigger of the pool rejected the sign-in.",
     identity.SignInExpired: "The sign-in took too long: sign in anew.",
     identity.PasswordRejected: "The password does not meet the password policy: sign in anew.",
 }
@@ -93,8 +95,17 @@ def _sign_in(username: str, password: str) -> TokenSet:
         while isinstance(answer, Challenge):
             answer = _answer(answer, username)
     except identity.IdentityError as error:
-        raise click.ClickException(_SENTENCES.get(type(error), _UNAVAILABLE)) from None
+        raise click.ClickException(_sentence(error)) from None
     return answer
+
+
+def _sentence(error: identity.IdentityError) -> str:
+    """Say why a sign-in failed: what the error says itself goes first."""
+    if isinstance(error, identity.DirectoryMisconfigured) and str(error):
+        return f"{error}. {_UNAVAILABLE}"
+    if isinstance(error, (identity.InvalidRequest, identity.TriggerRejected)) and error.message:
+        return printable(error.message)
+    return _SENTENCES.get(type(error), _UNAVAILABLE)
 
 
 def _answer(challenge: Challenge, username: str) -> TokenSet | Challenge:
@@ -109,7 +120,7 @@ def _answer(challenge: Challenge, username: str) -> TokenSet | Challenge:
     is_password = challenge.name == "NEW_PASSWORD_REQUIRED"
     text = click.prompt(question, hide_input=True, confirmation_prompt=is_password, err=True)
     # The real user name, which an e-mail address typed at sign-in is not.
-    real = challenge.parameters.get("USER_ID_FOR_SRP", username)
+    real = challenge.name_for_answers or username
     return services().identity.answer_challenge(
         real, challenge.name, challenge.session, {name: text}
     )

@@ -406,7 +406,7 @@ class _NoFailure(Exception):
 
 def _is_missing(error: ClientError) -> bool:
     """Tell whether a server that is not AWS says that it lacks the operation."""
-    if code_of(error) in _MISSING_CODES or _status_of(error) in _MISSING_STATUSES:
+    if code_of(error) in _MISSING_CODES or status_of(error) in _MISSING_STATUSES:
         return True
     return _is_nameless(error) and bool(_MISSING_WORDS.search(message_of(error)))
 
@@ -414,10 +414,11 @@ def _is_missing(error: ClientError) -> bool:
 def _is_nameless(error: ClientError) -> bool:
     """Tell whether a server failed without an error code of AWS's, as other servers do."""
     server_error = 500
-    return _status_of(error) >= server_error and not code_of(error).strip("0123456789")
+    return status_of(error) >= server_error and not code_of(error).strip("0123456789")
 
 
-def _status_of(error: ClientError) -> int:
+def status_of(error: ClientError) -> int:
+    """Return the HTTP status of AWS's answer."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 400)
 
 
@@ -440,7 +441,7 @@ def translated(
     """
     operation, code, message = error.operation_name, code_of(error), message_of(error)
     sent = table.values_of(parameters)
-    row = table.meaning(meaning or operation, code, message, status=_status_of(error), sent=sent)
+    row = table.meaning(meaning or operation, code, message, status=status_of(error), sent=sent)
     text = ""
     if isinstance(row.error, type) and issubclass(row.error, TriggerRejected):
         text = table.trigger_text(message, sent)
@@ -461,6 +462,9 @@ def failure(
         logger.warning("Cognito %s: the trigger %s rejected it (%s)", operation, trigger, code)
     elif row.error is IdentityUnavailable or isinstance(row.error, Outcome):
         logger.warning("Cognito %s failed: %s", operation, code)
+    elif row.error is InvalidRequest and not row.message:
+        # Told as the caller's mistake; if all callers make it, it is not theirs.
+        logger.warning("Cognito %s did not accept a value, and did not say which", operation)
     if isinstance(row.error, Outcome):
         return _NoFailure()
     if row.error is DirectoryForbidden:

@@ -536,7 +536,7 @@ PROOFS: Mapping[str, Row] = {
     "usercode": _BAD_CODE,
 }
 """Cognito's parameters that prove something: a malformed one is no better than a wrong one."""
-_INVALID_VALUE_CODES = {
+INVALID_VALUE_CODES = {
     *("InvalidParameterException", "InvalidParameterValue", "ValidationError"),
     "ValidationException",
 }
@@ -565,7 +565,7 @@ def meaning(
         sent: values of the request, which the message may quote.
     """
     row = _of_trigger(operation, code, message) or _of_message(operation, code, message)
-    if row is None and code in _INVALID_VALUE_CODES:
+    if row is None and code in INVALID_VALUE_CODES:
         row = _of_parameters(operation, _AT.findall(_without_quotes(message, sent)))
     row = row or OPERATIONS.get((operation, code)) or CODES.get(code) or _of_status(code, status)
     if row.error is InvalidRequest:
@@ -640,6 +640,11 @@ def _of_status(code: str, status: int) -> Row:
     if status == _TOO_MANY:
         return _THROTTLED
     return UNKNOWN if _CODE.fullmatch(code) else _CHECK_ENDPOINT
+
+
+def parameters_in(message: str) -> list[str]:
+    """List the parameters that a message says are not valid, each once."""
+    return list(dict.fromkeys(_AT.findall(message)))
 
 
 def printable_code(code: str) -> str:

@@ -42,6 +42,11 @@ class Challenge:
     session: str | None = field(repr=False)
     parameters: Mapping[str, str] = field(repr=False)
 
+    @property
+    def name_for_answers(self) -> str | None:
+        """The user name to answer with, if the directory says one: an alias will not do."""
+        return self.parameters.get("USER_ID_FOR_SRP") or self.parameters.get("USERNAME") or None
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -54,27 +59,35 @@ class Profile:
 
 
 class IdentityProvider(Protocol):
-    """A user directory. Every method raises an IdentityError of identity/errors.py."""
+    """A user directory. Every method raises an IdentityError of identity/errors.py.
+
+    Besides those named, that may be TooManyRequests, RequestBlocked, IdentityUnavailable or
+    DirectoryMisconfigured, and InsufficientScope where an access token is given.
+    """
 
     def sign_up(self, username: str, *, email: str, password: str) -> SignUp:
         """Make an account and send its confirmation code.
 
-        Raises UsernameTaken, PasswordRejected, InvalidRequest.
+        Raises UsernameTaken, PasswordRejected, InvalidRequest, SignUpClosed, TriggerRejected.
         """
 
     def confirm_sign_up(self, username: str, code: str) -> None:
         """Confirm an account with the code that was sent.
 
-        Raises BadCode or ExpiredCode; an unknown user is a BadCode, too.
+        Raises BadCode or ExpiredCode (an unknown user is a BadCode, too), UsernameTaken if the
+        address is another account's, InvalidRequest, TriggerRejected.
         """
 
     def resend_confirmation_code(self, username: str) -> None:
-        """Send a new code, if there is such an account and it waits for one."""
+        """Send a new code, if there is such an account and it waits for one.
+
+        Raises InvalidRequest if no account can have this name.
+        """
 
     def authenticate(self, username: str, password: str) -> TokenSet | Challenge:
         """Sign a user in.
 
-        Raises BadCredentials, NotConfirmed, PasswordResetRequired.
+        Raises BadCredentials, NotConfirmed, PasswordResetRequired, InvalidRequest, SignInRejected.
         """
 
     def answer_challenge(
@@ -82,8 +95,9 @@ class IdentityProvider(Protocol):
     ) -> TokenSet | Challenge:
         """Answer a challenge; `username` as the challenge names it, an alias will not do.
 
-        Raises BadCode, ExpiredCode, PasswordRejected, InvalidRequest; SignInExpired if the session
-        was used or is too old.
+        Raises BadCode, ExpiredCode, PasswordRejected, SignInRejected; InvalidRequest for another
+        name than the challenge's, and for attributes that may not be set; SignInExpired if the
+        session was used or is too old; BadCredentials if the sign-in failed for good.
         """
 
     def refresh(self, refresh_token: str, *, username: str | None = None) -> TokenSet:
@@ -92,7 +106,7 @@ class IdentityProvider(Protocol):
         The answer always has a refresh token: a new one where the directory rotates them, else the
         one given. Some directories need the `username`, or the `sub`.
 
-        Raises BadRefreshToken.
+        Raises BadRefreshToken, SignInRejected; InvalidRequest if the username is needed.
         """
 
     def revoke(self, refresh_token: str) -> None:
@@ -108,18 +122,22 @@ class IdentityProvider(Protocol):
         """
 
     def forgot_password(self, username: str) -> None:
-        """Send a code for a new password, if there is such an account and it has an address."""
+        """Send a code for a new password, if there is such an account and it has an address.
+
+        Raises InvalidRequest if no account can have this name.
+        """
 
     def reset_password(self, username: str, code: str, password: str) -> None:
         """Set a new password with the code that was sent.
 
-        Raises BadCode, ExpiredCode, PasswordRejected; an unknown user is a BadCode, too.
+        Raises BadCode, ExpiredCode, PasswordRejected, InvalidRequest, TriggerRejected; an unknown
+        user is a BadCode, too.
         """
 
     def change_password(self, access_token: str, *, previous: str, password: str) -> None:
         """Replace the password of the token's user.
 
-        Raises WrongPassword, PasswordRejected, SessionEnded.
+        Raises WrongPassword, PasswordRejected, InvalidRequest, SessionEnded.
         """
 
     def profile(self, access_token: str) -> Profile:
@@ -131,7 +149,7 @@ class IdentityProvider(Protocol):
     def rename(self, access_token: str, full_name: str) -> None:
         """Set the full name of the token's user.
 
-        Raises SessionEnded, InvalidRequest.
+        Raises SessionEnded, InvalidRequest, TriggerRejected.
         """
 
     def delete_user(self, access_token: str) -> None:
@@ -143,13 +161,13 @@ class IdentityProvider(Protocol):
     def begin_totp(self, access_token: str) -> str:
         """Return the secret for an authenticator app (RFC 6238), in base32; no code is asked yet.
 
-        Raises SessionEnded.
+        Raises SessionEnded; ConcurrentChange if another request does the same.
         """
 
     def confirm_totp(self, access_token: str, code: str, *, device_name: str | None = None) -> None:
         """Prove with a first code that the app has the secret; `use_totp` may follow.
 
-        Raises BadCode, SessionEnded.
+        Raises BadCode, InvalidRequest, SessionEnded.
         """
 
     def use_totp(self, access_token: str, *, enabled: bool) -> None:

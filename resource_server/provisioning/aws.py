@@ -18,12 +18,14 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSLError,
     SSOError,
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as NoConnection
 
 from resource_server.identity import cognito
+from resource_server.identity import cognito_errors as table
 
 AwsError = BotoCoreError | ClientError
 AWS_ERRORS = (BotoCoreError, ClientError)
@@ -117,6 +119,8 @@ def explain(error: AwsError) -> str:
             "There are no usable AWS credentials. Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
             f"AWS_SECRET_ACCESS_KEY; {_WHO}."
         )
+    if isinstance(error, SSLError):
+        return "The certificate of AWS's address is not trusted: check AWS_CA_BUNDLE and proxies."
     if isinstance(error, (HTTPClientError, NoConnection)):
         address = str(error.kwargs.get("endpoint_url") or "AWS")
         hint = "start the emulator with `flask run`" if "//127." in address else "see the network"
@@ -125,13 +129,23 @@ def explain(error: AwsError) -> str:
         return "A value is malformed: check --function, --role-arn, --identifier and --grant."
     if not isinstance(error, ClientError):
         return f"AWS could not be asked ({type(error).__name__})."
-    return _sentence(error.operation_name, code_of(error))
+    return _sentence(error)
 
 
-def _sentence(operation: str, code: str) -> str:
-    if code in DENIED:
+def _sentence(error: ClientError) -> str:
+    operation, code = error.operation_name, code_of(error)
+    if code in DENIED or code == "NotAuthorizedException":
         return f"Your credentials may not do this: allow {iam_action(operation)}."
     if code in _THROTTLED:
         return f"AWS throttles {operation}: wait a moment, then run the command again."
-    known = _SENTENCES.get((operation, code)) or _SENTENCES.get(code)
-    return known or f"AWS refused {operation} with {code or 'no reason'}."
+    if known := _SENTENCES.get((operation, code)) or _SENTENCES.get(code):
+        return known
+    names = table.parameters_in(cognito.message_of(error))
+    row = table.meaning(operation, code, status=cognito.status_of(error))
+    if row is table.OUTAGE:
+        return f"AWS failed to do {operation}: run the command again."
+    hint = f": check its {', '.join(names)}" if names else ""
+    if row.fix and code in table.CODES and code not in table.INVALID_VALUE_CODES:
+        hint = f". {row.fix}"
+    reason = table.printable_code(code) if code else "no reason"
+    return f"AWS refused {operation} with {reason}{hint}."

@@ -14,6 +14,7 @@ from resource_server.identity.errors import (
     BadCode,
     BadCredentials,
     BadRefreshToken,
+    InsufficientScope,
     InvalidRequest,
     NotConfirmed,
     PasswordRejected,
@@ -284,6 +285,8 @@ class FakeIdentity:
         return TokenSet(access_token, _LIFETIME, "Bearer", id_token, refresh_token)
 
     def _account_of(self, access_token: str) -> _Account:
+        if SIGN_IN_SCOPE not in self._scopes.split():
+            raise InsufficientScope
         sign_in = self._access_tokens.get(access_token)
         if sign_in is None:
             raise SessionEnded

@@ -181,19 +181,13 @@ def refresh(form: RefreshForm) -> TokenOut:
     return _token_answer(result)
 
 
-_NAMES = ("USER_ID_FOR_SRP", "USERNAME")
-"""Where a challenge says which name answers it."""
-
-
 def _tokens_or_challenge(result: TokenSet | Challenge, username: str) -> TokenOut | Response:
     if isinstance(result, TokenSet):
         return _token_answer(result)
     body = ChallengeOut(
         challenge=result.name,
         session=result.session,
-        username=next(
-            (result.parameters[name] for name in _NAMES if result.parameters.get(name)), username
-        ),
+        username=result.name_for_answers or username,
         parameters=dict(result.parameters),
     )
     return make_response(body.model_dump(), 403)

@@ -177,3 +177,34 @@ def test_other_challenges_are_said_clearly(
     result = run("token", "--username", ada, input=f"{PASSWORD}\n")
     assert (result.exit_code, result.stdout) == (1, "")
     assert name in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("refusal", "says"),
+    [
+        (
+            ("UserLambdaValidationException", "PreAuthentication failed with error No."),
+            "Error: No\n",
+        ),
+        (("ForbiddenException", "Request not allowed due to WAF block."), "WAF"),
+        (("ResourceNotFoundException", "no such client"), "check AWS_USER_POOL_ID"),
+        (("InvalidParameterException", "Value at 'username' failed to satisfy"), "accept username"),
+    ],
+)
+def test_what_cognito_refuses_is_a_sentence(
+    run: CommandLine,
+    ada: str,
+    monkeypatch: pytest.MonkeyPatch,
+    refusal: tuple[str, str],
+    says: str,
+) -> None:
+    """Of the trigger, of the parameter, or of what an operator has to do."""
+
+    def refused(_: object) -> None:
+        raise JsonRESTError(*refusal)
+
+    monkeypatch.setattr(CognitoIdpResponse, "initiate_auth", refused)
+    result = run("token", "--username", ada, "--password-stdin", input=PASSWORD)
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert PASSWORD not in result.output

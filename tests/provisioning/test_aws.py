@@ -33,6 +33,13 @@ def refusal(code: str, operation: str = "DescribeUserPool") -> ClientError:
         (refusal("InvalidSignatureException"), "clock"),
         (refusal("ResourceConflictException", "UpdateFunctionCode"), "again"),
         (refusal("InvalidParameterException", "UpdateUserPool"), "UpdateUserPool with InvalidPar"),
+        (refusal("InternalErrorException"), "run the command again"),
+        (refusal("ServiceUnavailable", "UpdateFunctionCode"), "run the command again"),
+        (refusal("RequestExpired"), "clock"),
+        (refusal("NotAuthorizedException"), "cognito-idp:DescribeUserPool"),
+        (refusal("FeatureUnavailableInTierException", "UpdateUserPool"), "ESSENTIALS"),
+        (boto.SSLError(endpoint_url="x", error=OSError()), "AWS_CA_BUNDLE"),
+        (refusal("hunter2 of a stranger's server"), "no code"),
         (refusal(""), "no reason"),
     ],
 )
@@ -42,6 +49,15 @@ def test_errors_become_one_sentence(error: Any, says: str) -> None:
     assert says in sentence
     assert "hunter2" not in sentence
     assert "\n" not in sentence
+
+
+def test_an_invalid_parameter_is_named() -> None:
+    """Which one it is, and not the value that AWS repeats."""
+    message = "1 validation error detected: Value 'hunter2' at 'poolName' failed to satisfy …"
+    refused = {"Error": {"Code": "InvalidParameterException", "Message": message}}
+    sentence = explain(ClientError(refused, "UpdateUserPool"))  # type: ignore[arg-type]
+    assert "poolName" in sentence
+    assert "hunter2" not in sentence
 
 
 def test_the_permission_has_the_operations_name() -> None:
