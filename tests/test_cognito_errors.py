@@ -21,6 +21,7 @@ from resource_server.identity import cognito_errors as table
 from resource_server.identity import errors
 from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
 from resource_server.identity.cognito_errors import REFRESH, Outcome, Row, meaning
+from resource_server.identity.provider import TokenSet
 from resource_server.refusals import IDENTITY_PROBLEMS
 from resource_server.testing import bearer
 from resource_server.testing.pool import CognitoPool
@@ -282,7 +283,7 @@ def test_an_answer_that_is_not_cognitos_is_told_by_its_status(
         ("VerifySoftwareToken", "userCode", errors.BadCode, ""),
         ("VerifySoftwareToken", "friendlyDeviceName", errors.InvalidRequest, "device_name"),
         ("GetUser", "accessToken", errors.SessionEnded, ""),
-        ("ListUsers", "userPoolId", MISCONFIGURED, "AWS_USER_POOL_ID"),
+        ("ListUsers", "userPoolId", MISCONFIGURED, "userPoolId: check AWS_USER_POOL_ID"),
     ],
 )
 def test_an_invalid_parameter_is_told_by_its_name(
@@ -378,6 +379,20 @@ def test_an_error_of_botocore_says_whose_it_is(
     row = table.sdk_meaning("SignUp", error)
     assert row.error is expected
     assert says in f"{row.message}{row.fix}"
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("PreSignUp failed with error x", "PreSignUp"),
+        ("PreTokenGenerationV2 failed with error x", "PreTokenGeneration"),
+        ("Hunter failed with error x", "of an unknown name"),
+        ("x", ""),
+    ],
+)
+def test_the_log_names_triggers_of_cognitos_alone(message: str, name: str) -> None:
+    """What another server says is no text of ours."""
+    assert table.trigger_of(message) == name
 
 
 # What a trigger says to the user
@@ -480,6 +495,45 @@ def test_members_that_are_read_are_required_or_may_be_missing(
             answer = {k: v for k, v in ANSWERS[operation].items() if k != member}
             stub.add_response(method, answer)
             _call(provider, operation)
+
+
+@pytest.mark.parametrize("value", [5, "x", True, [], ["x"], {}, {"x": 5}, [{}]], ids=repr)
+def test_an_answer_of_another_shape_is_unavailable(value: object) -> None:
+    """A server that is not AWS may send anything; no exception but ours comes of it."""
+
+    class Odd:
+        """Answers everything with members of the wrong type."""
+
+        meta = CLIENT.meta
+        answer: Mapping[str, object] = {}
+
+        def __getattr__(self, _method: str) -> Any:
+            return lambda **_: self.answer
+
+    odd: Any = Odd()
+    provider = CognitoIdentityProvider(odd, client_id=CLIENT_ID)
+    for operation in METHODS:
+        for member, inner in [(None, None), *_members(ANSWERS[operation])]:
+            odd.answer = {**ANSWERS[operation]}
+            if inner is not None:
+                odd.answer[member] = {**odd.answer[member], inner: value}
+            elif member is not None:
+                odd.answer[member] = value
+            try:
+                result = _call(provider, operation)
+            except errors.IdentityError:
+                continue
+            if isinstance(result, TokenSet):
+                texts = (result.access_token, result.id_token or "", result.refresh_token or "")
+                assert all(isinstance(text, str) for text in texts)
+                assert result.expires_in is None or type(result.expires_in) is int
+
+
+def _members(answer: Mapping[str, object]) -> Iterator[tuple[str, str | None]]:
+    for name, value in answer.items():
+        yield name, None
+        if isinstance(value, dict):
+            yield from ((name, inner) for inner in value)
 
 
 def _call(provider: CognitoIdentityProvider, operation: str) -> object:

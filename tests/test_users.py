@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from resource_server import create_app
 from resource_server.emulator import gaps
 from resource_server.identity import errors
-from resource_server.identity.provider import SignUp
+from resource_server.identity.provider import Challenge, SignUp, TokenSet
 from resource_server.refusals import IDENTITY_PROBLEMS
 from resource_server.testing import CognitoIdp, KitUser, bearer
+from resource_server.testing.pool import CognitoPool
 from resource_server.tokens.claims import SIGN_IN_SCOPE
 from resource_server.users.models import User
 from tests.conftest import CHALLENGE, METADATA, PASSWORD
@@ -349,3 +350,41 @@ def test_each_challenge_takes_the_responses_of_the_api_reference(
     answer = client.post("/users/login/challenge", json=sent | {"responses": responses})
     assert answer.status_code == 401
     assert calls == [(challenge, responses)]
+
+
+def test_a_sign_in_says_when_its_token_ends(
+    app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool
+) -> None:
+    """Cognito may leave ExpiresIn out; then the token's own `exp` says it."""
+    token = cognito_pool.access_token(expires_in=900)
+    _use(app, ScriptedIdentity(TokenSet(token, None, "Bearer")))
+    answer = _log_in(client, "grace")
+    assert answer.status_code == 200
+    assert 890 <= answer.json["expires_in"] <= 900
+
+
+def test_a_sign_in_without_an_end_is_503(app: APIFlask, client: FlaskClient) -> None:
+    """Neither the answer nor the token says it, so that it is no token of Cognito's."""
+    _use(app, ScriptedIdentity(TokenSet("no.token.at-all", None, "Bearer")))
+    assert _log_in(client, "grace").status_code == 503
+
+
+def test_a_sign_in_ends_without_cognitos_scope(
+    app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool
+) -> None:
+    """RevokeToken needs the refresh token alone, so that every client can sign out."""
+    _use(app, ScriptedIdentity(None))
+    headers = bearer(cognito_pool.access_token(scope="me randoms"))
+    one = {"everywhere": False, "refresh_token": "r" * 40}
+    assert client.post("/users/logout", json=one, headers=headers).status_code == 200
+    assert client.get("/users/me", headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["USER_ID_FOR_SRP", "USERNAME"])
+def test_a_challenge_says_which_name_answers_it(
+    app: APIFlask, client: FlaskClient, name: str
+) -> None:
+    """The one that came with the challenge, which an alias is not."""
+    _use(app, ScriptedIdentity(Challenge("CUSTOM_CHALLENGE", "s" * 20, {name: "0f3c"})))
+    answer = _log_in(client, "grace@example.com")
+    assert (answer.status_code, answer.json["username"]) == (403, "0f3c")

@@ -150,7 +150,7 @@ class CognitoIdentityProvider:
         except _NoFailure:
             # Raised after the account was made (Cognito API reference, SignUp).
             return SignUp(sub=None, code_delivered=False)
-        if "UserSub" not in answer:
+        if not isinstance(answer.get("UserSub"), str):
             raise senseless("SignUp")
         return SignUp(sub=answer["UserSub"])
 
@@ -261,19 +261,20 @@ class CognitoIdentityProvider:
     def profile(self, access_token: str) -> Profile:
         """See IdentityProvider."""
         answer = self._call("get_user", AccessToken=access_token)
-        attributes = {
-            entry["Name"]: entry["Value"]
-            for entry in answer.get("UserAttributes", [])
-            if "Value" in entry
-        }
-        if "sub" not in attributes or "Username" not in answer:
-            raise senseless("GetUser")
-        return Profile(
-            sub=attributes["sub"],
-            username=answer["Username"],
-            email=attributes.get("email"),
-            full_name=attributes.get("name"),
-        )
+        try:
+            attributes = {
+                str(entry["Name"]): str(entry["Value"])
+                for entry in answer.get("UserAttributes", [])
+                if "Value" in entry
+            }
+            return Profile(
+                sub=attributes["sub"],
+                username=str(answer["Username"]),
+                email=attributes.get("email"),
+                full_name=attributes.get("name"),
+            )
+        except PARSER_ERRORS as error:
+            raise senseless("GetUser", error) from None
 
     def rename(self, access_token: str, full_name: str) -> None:
         """See IdentityProvider."""
@@ -290,7 +291,7 @@ class CognitoIdentityProvider:
     def begin_totp(self, access_token: str) -> str:
         """See IdentityProvider."""
         answer = self._call("associate_software_token", AccessToken=access_token)
-        if "SecretCode" not in answer:
+        if not isinstance(answer.get("SecretCode"), str):
             raise senseless("AssociateSoftwareToken")
         return str(answer["SecretCode"])
 
@@ -375,22 +376,38 @@ def secret_hash(username: str, client_id: str, client_secret: str) -> str:
 
 def _sign_in_answer(operation: str, answer: Mapping[str, Any]) -> TokenSet | Challenge:
     """Read an answer that brings tokens, unless there is a challenge."""
-    if name := answer.get("ChallengeName"):
-        return Challenge(
-            name=name,
-            session=answer.get("Session"),
-            parameters=answer.get("ChallengeParameters", {}),
+    try:
+        if name := _text(answer, "ChallengeName"):
+            parameters: Mapping[str, Any] = answer.get("ChallengeParameters", {})
+            return Challenge(
+                name=name,
+                session=_text(answer, "Session"),
+                parameters={key: str(value) for key, value in parameters.items()},
+            )
+        result: Mapping[str, Any] = answer.get("AuthenticationResult", {})
+        access_token, seconds = _text(result, "AccessToken"), result.get("ExpiresIn")
+        if access_token is None:
+            raise senseless(operation)
+        return TokenSet(
+            access_token=access_token,
+            expires_in=seconds if type(seconds) is int and seconds >= 0 else None,
+            token_type=_text(result, "TokenType") or "Bearer",
+            id_token=_text(result, "IdToken"),
+            refresh_token=_text(result, "RefreshToken"),
         )
-    result = answer.get("AuthenticationResult", {})
-    if not result.get("AccessToken"):
-        raise senseless(operation)
-    return TokenSet(
-        access_token=result["AccessToken"],
-        expires_in=result.get("ExpiresIn"),
-        token_type=result.get("TokenType", "Bearer"),
-        id_token=result.get("IdToken"),
-        refresh_token=result.get("RefreshToken"),
-    )
+    except PARSER_ERRORS as error:
+        raise senseless(operation, error) from None
+
+
+def _text(answer: Mapping[str, Any], member: str) -> str | None:
+    """Return a text of an answer, None where there is none.
+
+    Raises TypeError for anything else: botocore hands on what a server that is not AWS sends.
+    """
+    value = answer.get(member)
+    if value is not None and not isinstance(value, str):
+        raise TypeError
+    return value or None
 
 
 def senseless(operation: str, error: Exception | None = None) -> IdentityUnavailable:

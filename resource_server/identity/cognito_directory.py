@@ -138,21 +138,27 @@ class CognitoUserDirectory:
 
 
 def _users(answer: Mapping[str, Any]) -> Sequence[DirectoryUser]:
-    return [_user(entry, attributes="Attributes") for entry in answer.get("Users", ())]
+    users = answer.get("Users", ())
+    if not isinstance(users, (list, tuple)):
+        raise senseless("ListUsers")
+    return [_user(entry, attributes="Attributes") for entry in users]
 
 
 def _user(entry: Mapping[str, Any], *, attributes: str) -> DirectoryUser:
     """Read a user, whose attributes ListUsers and AdminGetUser call differently."""
     try:
-        values = {each["Name"]: each["Value"] for each in entry[attributes] if each.get("Value")}
+        values = {each["Name"]: str(each["Value"]) for each in entry[attributes] if "Value" in each}
+        enabled = entry.get("Enabled")
         return DirectoryUser(
             sub=values["sub"],
-            username=entry["Username"],
-            email=values.get("email"),
-            full_name=values.get("name"),
-            enabled=entry.get("Enabled"),
-            status=entry.get("UserStatus", "UNKNOWN"),
+            username=str(entry["Username"]),
+            email=values.get("email") or None,
+            full_name=values.get("name") or None,
+            enabled=enabled if isinstance(enabled, bool) else None,
+            status=str(entry.get("UserStatus", "UNKNOWN")),
         )
     except KeyError as error:
         logger.error("Cognito described a user without %s", error)  # noqa: TRY400 - no trace
         raise IdentityUnavailable from None
+    except PARSER_ERRORS as error:
+        raise senseless("user", error) from None

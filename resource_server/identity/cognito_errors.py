@@ -541,6 +541,11 @@ INVALID_VALUE_CODES = {
     "ValidationException",
 }
 
+_TRIGGER_NAMES = {
+    *("CreateAuthChallenge", "CustomEmailSender", "CustomMessage", "CustomSMSSender"),
+    *("DefineAuthChallenge", "PostAuthentication", "PostConfirmation", "PreAuthentication"),
+    *("PreSignUp", "PreTokenGeneration", "UserMigration", "VerifyAuthChallengeResponse"),
+}
 _TRIGGER = re.compile(r"([A-Za-z]{3,40}?)(?:V\d)? failed with error (.*)", re.DOTALL)
 _AT = re.compile(r"Value(?: '.*?')? at '([\w.]{1,64})' failed to satisfy", re.DOTALL)
 _NAMED_ATTRIBUTE = re.compile(
@@ -620,10 +625,11 @@ def _of_message(operation: str, code: str, message: str) -> Row | None:
 
 def _of_parameters(operation: str, names: Sequence[str]) -> Row | None:
     """Tell what it means that parameters with these names were not accepted."""
-    parts = [part.lower() for name in names for part in re.split(r"[.\[\]]+", name) if part]
-    for part in parts:
-        if fix := SET_UP_PARAMETERS.get(part):
+    found = [part for name in names for part in re.split(r"[.\[\]]+", name) if part]
+    for part in found:
+        if fix := SET_UP_PARAMETERS.get(part.lower()):
             return _set_up(f"Cognito does not accept the parameter {part}: {fix}")
+    parts = [part.lower() for part in found]
     if operation in _BY_IAM:
         return None
     for part in parts:
@@ -655,7 +661,9 @@ def printable_code(code: str) -> str:
 def trigger_of(message: str) -> str:
     """Return the name of the trigger that a message is of; empty if it is of none."""
     found = _TRIGGER.match(message)
-    return found[1] if found else ""
+    if found is None:
+        return ""
+    return found[1] if found[1] in _TRIGGER_NAMES else "of an unknown name"
 
 
 def trigger_text(message: str, sent: Sequence[str]) -> str:

@@ -213,10 +213,10 @@ def _token_answer(tokens: TokenSet) -> TokenOut:
 
 def _seconds_until(moment: object) -> int:
     """Return how many seconds a token has left, by its `exp`."""
-    if not isinstance(moment, (int, float)):
-        logger.error("the user directory signed somebody in with a token that never ends")
+    if type(moment) is not int:
+        logger.error("Cognito sent no ExpiresIn, and an access token without exp")
         raise IdentityUnavailable
-    return max(0, int(moment - time.time()))
+    return max(0, moment - int(time.time()))
 
 
 @users.post("/logout")
