@@ -108,6 +108,19 @@ def test_a_newcomer_signs_in_and_posts_a_number(open_page: Open, watched: Watche
     assert (status, refusal) == ("401", {"detail": "Not authenticated"})
 
 
+def test_enter_signs_in(open_page: Open, watched: Watched) -> None:
+    """The fields stand in a form, as password managers expect; one press sends one request."""
+    page = open_page("/docs")
+    dialog = _dialog(page, "password")
+    loose = "Array.from(document.querySelectorAll('[type=password]')).filter((each) => !each.form)"
+    assert page.evaluate(f"{loose}.length") == 0
+    dialog.locator("#oauth_password").fill(PASSWORD)
+    dialog.locator("#oauth_password").press("Enter")
+    dialog.get_by_text("Logout", exact=True).wait_for()
+    assert len([each for each in watched.requests if each.method == "POST"]) == 1
+    assert page.url.endswith("/docs")
+
+
 def test_what_is_sent_to_sign_in(open_page: Open, watched: Watched, service: str) -> None:
     """The client's id with an empty secret in the header, all scopes, and nothing else."""
     page = open_page("/docs")

@@ -70,12 +70,30 @@ def test_it_tells_what_is_missing_until_it_is_there(open_page: Open, watched: Wa
     keys, database = (page.locator(f'[data-part="{part}"] em') for part in ("keys", "database"))
     for expected in (
         ("no answer", "no answer"),
-        ("not there yet", "unavailable"),
+        ("being fetched…", "unavailable"),
         ("ready", "not migrated"),
         ("ready", "ready"),
     ):
         database.filter(has_text=expected[1]).wait_for()
         assert (keys.inner_text(), database.inner_text()) == expected
+
+
+def test_keys_are_being_fetched_before_they_are_missed(open_page: Open, watched: Watched) -> None:
+    """A process that just started is not in error; one that has none after 15 seconds is."""
+    watched.expected.append("503")
+    body = {"status": "not ready", "missing": ["keys"]}
+
+    def start(page: "Page") -> None:
+        page.clock.install()
+        page.route("**/readyz", lambda route: route.fulfill(status=503, json=body))
+
+    page = open_page("/", before=start)
+    row = page.locator('[data-part="keys"]')
+    row.locator("em", has_text="being fetched…").wait_for()
+    assert row.get_attribute("class") == "check "
+    page.clock.fast_forward(20_000)
+    row.locator("em", has_text="not there yet").wait_for()
+    assert row.get_attribute("class") == "check bad"
 
 
 def test_the_keyboard_leads_to_the_docs(open_page: Open) -> None:

@@ -30,7 +30,7 @@ from resource_server.identity.cognito import (
     cognito_client,
 )
 from resource_server.identity.cognito_directory import CognitoUserDirectory
-from resource_server.openapi import document, openapi
+from resource_server.openapi import check, document, openapi
 from resource_server.pages.views import docs, pages
 from resource_server.randoms.views import randoms
 from resource_server.rate_limits import Asking, RateLimits, Rule
@@ -77,6 +77,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     if settings.api_docs:
         app.register_blueprint(openapi)
         app.register_blueprint(docs)
+    check(app)
     app.cli.add_command(cli_users.users)
     app.cli.add_command(cli_cognito.cognito)
     hosts.check(app, settings)

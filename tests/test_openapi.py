@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import click
 import jsonschema_rs
 import openapi_spec_validator
 import pytest
@@ -22,7 +23,8 @@ from resource_server.identity import cognito_errors as table
 from resource_server.identity import errors
 from resource_server.identity.cognito import translated
 from resource_server.identity.cognito_errors import REFRESH
-from resource_server.openapi import document
+from resource_server.openapi import DocumentError, check, document
+from resource_server.openapi.security import SCOPES
 from resource_server.refusals import (
     IDENTITY_PROBLEMS,
     Problem,
@@ -38,6 +40,7 @@ from tests.documented import FILE, MENDS_IT
 ROOT = Path(__file__).parent.parent
 SUB = "0f3c1a52-7c1e-4b7c-9d52-0e6a4d1f7f10"
 DOMAIN = "https://randoms.auth.eu-west-2.amazoncognito.com"
+MakeApp = Callable[[Mapping[str, str]], APIFlask]
 UNREAL = {
     "AWS_REGION": "eu-west-2",
     "AWS_USER_POOL_ID": "eu-west-2_Unreal",
@@ -343,6 +346,12 @@ def _without_example(name: str) -> str:
     return name
 
 
+@responds(200, dict)  # type: ignore[arg-type]
+def _of_foreign_schema(name: str) -> str:
+    """Show a thing."""
+    return name
+
+
 @require_scope("orders")
 @responds(200, Thing)
 def _of_unknown_scope(name: str) -> str:
@@ -363,6 +372,51 @@ def test_what_a_view_lacks_is_named(view: Callable[..., Any], missing: str) -> N
     """Half of a description is an error that says what to add."""
     with pytest.raises(ValueError, match=missing):
         _described_alone(view)
+
+
+@pytest.mark.parametrize(
+    ("view", "missing"),
+    [
+        (_silent, "@output"),
+        (_without_example, "example"),
+        (_of_unknown_scope, "describe the scope 'orders'"),
+        (_of_foreign_schema, "pydantic"),
+    ],
+)
+def test_a_view_that_lacks_something_is_told_at_start(
+    make_app: MakeApp, view: Callable[..., Any], missing: str
+) -> None:
+    """In a sentence, which `flask` shows without a trace."""
+    app = make_app(UNREAL)
+    app.add_url_rule("/things/<name>", view_func=view)
+    with pytest.raises(DocumentError, match="The service cannot start: ") as told:
+        check(app)
+    assert missing in str(told.value)
+    assert isinstance(told.value, click.ClickException)
+
+
+def test_a_scope_without_words_keeps_the_app_from_being_made(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`create_app` fails, not the first request for the document."""
+    monkeypatch.delitem(SCOPES, "randoms")
+    for api_docs in ("true", "false"):
+        with pytest.raises(DocumentError, match="describe the scope 'randoms'"):
+            make_app(UNREAL | {"API_DOCS": api_docs})
+
+
+def test_two_views_of_one_name_are_refused(make_app: MakeApp) -> None:
+    """Clients are made with a method for each."""
+    app = make_app(UNREAL)
+
+    @responds(200, Thing)
+    def list_randoms() -> str:
+        """List things."""
+        return ""
+
+    app.add_url_rule("/things", view_func=list_randoms)
+    with pytest.raises(DocumentError, match="2 views are called list_randoms"):
+        check(app)
 
 
 def test_two_models_of_one_name_are_refused() -> None:

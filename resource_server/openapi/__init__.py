@@ -6,7 +6,7 @@ generator knows neither what a token must be nor any refusal, takes a converter 
 text, and leaves out without a word a schema it cannot read: its command `flask spec` prints ours.
 """
 
-from resource_server.openapi.document import document
+from resource_server.openapi.document import DocumentError, check, document
 from resource_server.openapi.views import openapi
 
-__all__ = ["document", "openapi"]
+__all__ = ["DocumentError", "check", "document", "openapi"]

@@ -1,9 +1,11 @@
 """The document as a whole."""
 
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
+import click
 from flask import Flask
 
 from resource_server.auth import METADATA_PATH
@@ -25,6 +27,10 @@ Sign in at `/users/login`, and send the access token as `Authorization: Bearer â
 `{"detail": â€¦}`: a sentence, or with 422 a list of what is wrong. Unknown fields are ignored.
 Addresses that are none answer 404, methods that are none 405 with `Allow`.
 """
+
+
+class DocumentError(click.ClickException, ValueError):
+    """A view lacks what the document needs; the `flask` command shows the text without a trace."""
 
 
 def document(app: Flask, domain: str | None = None, mount: str = "") -> dict[str, Any]:
@@ -59,6 +65,25 @@ def document(app: Flask, domain: str | None = None, mount: str = "") -> dict[str
             "securitySchemes": ways,
         },
     }
+
+
+def check(app: Flask) -> None:
+    """Check that every view declares what the document says of it.
+
+    Raises DocumentError, naming what to add.
+    """
+    try:
+        described = document(app)
+    except ValueError as error:
+        raise DocumentError(f"The service cannot start: {error}.") from None
+    operations = [each for path in described["paths"].values() for each in path.values()]
+    names = Counter(operation["operationId"] for operation in operations)
+    for name, count in names.items():
+        if count > 1:
+            raise DocumentError(
+                f"The service cannot start: {count} views are called {name}. Rename all but one, "
+                "since its name is an operation's id in /openapi.json."
+            )
 
 
 def _in_order_of_blueprints(app: Flask, tags: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -83,6 +83,9 @@ def declared(view: Callable[..., Any], path: str) -> Declared:
         raise ValueError(f"{path}: give {view.__name__} a docstring, and @output or @responds")
     body = (notes["body"], notes["content_type"]) if "body" in notes else None
     query = next((schema for schema, place in notes.get("args", ()) if place == "query"), None)
+    for schema in (*(each.schema for each in responses), query, *(body or ())[:1]):
+        if schema is not None and not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+            raise ValueError(f"{path}: the schemas of {view.__name__} must be pydantic models")
     needs = token_requirement(view)
     location = None if body is None else "json" if body[1] == "application/json" else "form"
     own = (*declared_refusals(view), *derived.of_token(needs), *derived.of_body(location))

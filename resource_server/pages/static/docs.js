@@ -58,7 +58,7 @@ function signInPrepared({ React }) {
           render() {
             const signedIn = this.props.authSelectors.authorized().get(this.props.name);
             const hint = told.demoUser && !signedIn ? demoUser(React) : null;
-            return React.createElement("div", null, hint, super.render());
+            return React.createElement("div", null, hint, inForm(React, super.render()));
           }
         },
     },
@@ -77,6 +77,12 @@ function scopesOf(schema, password) {
 function beginWith(username) {
   username.closest(".modal-ux-content").scrollTop = 0;
   (username.value ? document.getElementById("oauth_password") : username)?.focus();
+}
+
+// In a form, Enter presses its first button, which signs in, and password managers know the fields.
+// The page itself sends nothing: Swagger UI does.
+function inForm(React, fields) {
+  return React.createElement("form", { onSubmit: (event) => event.preventDefault() }, fields);
 }
 
 function demoUser(React) {
