@@ -44,7 +44,7 @@ sign-in, in a challenge and at refresh. It leaves out values that the request se
 The text of a trigger before the password check (Pre Authentication) reaches everybody who knows a user name: let it say nothing that they may not know.
 
 A trigger that fails in another way is our set-up (`UnexpectedLambdaException`, `InvalidLambdaResponseException`). So is this project's own trigger where
-`SCOPES_BY_GROUP` is malformed.
+`SCOPES_BY_GROUP` or `SCOPES_BY_CLIENT` is malformed.
 
 | trigger and operation | what the caller gets |
 |---|---|
@@ -80,7 +80,7 @@ def page() -> str:
             "",
             "## Messages\n",
             (
-                "How messages of `NotAuthorizedException` and `InvalidParameterException` begin. "
+                "How messages of `NotAuthorizedException`, `UnauthorizedException` and `InvalidParameterException` begin. "
                 "The first row that fits counts.\n"
             ),
             "| message | operations | what the caller gets |",

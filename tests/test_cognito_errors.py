@@ -213,6 +213,10 @@ MESSAGES: list[tuple[str, str, str, type[errors.IdentityError] | Outcome]] = [
      "PreTokenGenerationV2 failed with error Suspended.", errors.SignInRejected),
     ("InitiateAuth", "UserLambdaValidationException",
      "PreTokenGeneration failed with error SCOPES_BY_GROUP is not JSON.", MISCONFIGURED),
+    ("GetTokensFromRefreshToken", "UserLambdaValidationException",
+     "PreTokenGeneration failed with error SCOPES_BY_CLIENT is not JSON.", MISCONFIGURED),
+    ("RevokeToken", "UnauthorizedException", "Unable to verify secret hash for client x",
+     MISCONFIGURED),
     ("ConfirmSignUp", "UserLambdaValidationException", "PostConfirmation failed with error no.",
      errors.TriggerRejected),
     # Administrators
@@ -310,8 +314,9 @@ def test_a_value_does_not_pass_for_a_parameter() -> None:
     ("message", "says"),
     [
         (("Attributes did not conform to the schema: name.formatted: The attribute name.formatted "
-         "is required"), "name"),
-        ("Attributes did not conform to the schema: email: The attribute is required", "email"),
+         "is required"), "missing: name"),
+        ("Attributes did not conform to the schema: email: The attribute is required",
+         "missing: email"),
         (("Attributes did not conform to the schema: custom:tenant: Attribute does not exist in "
          "the schema."), "An attribute does not fit the user pool"),
         ("Invalid attributes given, given_name is missing", "missing: given_name"),

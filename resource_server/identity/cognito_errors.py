@@ -7,8 +7,8 @@ say for each operation and each error whose mistake it is:
 - our set-up: DirectoryMisconfigured (503 without Retry-After), and an ERROR log with the fix
 - an outage: IdentityUnavailable (503 with Retry-After)
 
-`meaning` looks a row up, in this order: the message, the parameter that the message names, the
-operation with the code, the code, the HTTP status. docs/cognito-errors.md shows the table.
+`meaning` looks a row up, in this order: a trigger, the message, the parameter that the message
+names, the operation with the code, the code, the HTTP status. docs/cognito-errors.md shows it.
 tests/test_cognito_errors.py reads botocore's model of the service: an error without a row fails.
 
 Sources: the API reference's error lists, and messages that public issues quote.
@@ -380,7 +380,9 @@ class Message:
     begins: str
     row: Row
     operations: tuple[str, ...] = ()
-    codes: tuple[str, ...] = ("NotAuthorizedException", "InvalidParameterException")
+    codes: tuple[str, ...] = (
+        *("InvalidParameterException", "NotAuthorizedException", "UnauthorizedException"),
+    )
 
 
 _CHALLENGE, _SIGN_IN = ("RespondToAuthChallenge",), ("InitiateAuth",)
@@ -388,7 +390,7 @@ _WITH_ATTRIBUTES = ("RespondToAuthChallenge", "SignUp", "UpdateUserAttributes")
 _WITH_MFA = ("RespondToAuthChallenge", "SetUserMFAPreference", "VerifySoftwareToken")
 
 MESSAGES: Sequence[Message] = (
-    # The set-up: whoever asks, and whatever for
+    # The set-up, whatever the operation
     Message("Unable to verify secret hash", _WRONG_NAME, _CHALLENGE),
     Message("Unable to verify secret hash", WRONG_REFRESH_NAME, (REFRESH,)),
     Message("Unable to verify secret hash", _CHECK_SECRET),
@@ -430,7 +432,7 @@ MESSAGES: Sequence[Message] = (
     Message("Attributes did not conform", _WRONG_ATTRIBUTE, _WITH_ATTRIBUTES),
     Message("Attribute value for ", _WRONG_ATTRIBUTE, _WITH_ATTRIBUTES),
     Message("Invalid attributes given", _MISSING_ATTRIBUTE, _WITH_ATTRIBUTES),
-    # Sign-in, where nobody learns which of name, password and account it was
+    # Sign-in: the response does not tell whether name, password or account was wrong
     Message("Incorrect username or password", Row(errors.WrongPassword), ("ChangePassword",)),
     Message("Incorrect username or password", _BAD_CREDENTIALS, (*_SIGN_IN, *_CHALLENGE)),
     Message("User is disabled", _BAD_CREDENTIALS, (*_SIGN_IN, *_CHALLENGE)),
@@ -482,7 +484,8 @@ TRIGGERS: Mapping[str, Row] = {
 }
 """A trigger and an operation, where the trigger's no means something else than the code's row."""
 _OWN_TRIGGER = _set_up(
-    "SCOPES_BY_GROUP of the Pre Token Generation trigger is malformed: correct it"
+    "SCOPES_BY_GROUP or SCOPES_BY_CLIENT of the Pre Token Generation trigger is malformed: "
+    "correct it"
 )
 
 _ATTRIBUTES = frozenset(
@@ -573,8 +576,10 @@ def meaning(
     if row is None and code in INVALID_VALUE_CODES:
         row = _of_parameters(operation, _AT.findall(_without_quotes(message, sent)))
     row = row or OPERATIONS.get((operation, code)) or CODES.get(code) or _of_status(code, status)
+    if row is _WRONG_ATTRIBUTE and " is required" in message:
+        row = _MISSING_ATTRIBUTE
     if row.error is InvalidRequest:
-        names = dict.fromkeys(each for each in _NAMED_ATTRIBUTE.findall(message))
+        names = dict.fromkeys(_NAMED_ATTRIBUTE.findall(message))
         known = [name for name in names if name in _ATTRIBUTES]
         if known and row in {_FIXED_ATTRIBUTE, _MISSING_ATTRIBUTE, _WRONG_ATTRIBUTE}:
             return replace(row, message=f"{row.message}: {', '.join(known)}")
@@ -603,7 +608,7 @@ def _of_trigger(operation: str, code: str, message: str) -> Row | None:
     )
     if found is None or not said_no:
         return None
-    if found[1] == "PreTokenGeneration" and found[2].startswith("SCOPES_BY_GROUP"):
+    if found[1] == "PreTokenGeneration" and found[2].startswith("SCOPES_BY_"):
         return _OWN_TRIGGER  # our own function, which has no other reason to fail
     return (
         TRIGGERS.get(f"{found[1]} {operation}")
