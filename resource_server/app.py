@@ -53,7 +53,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
 
     `config` has the names of docs/settings.md and wins over the environment.
 
-    Raises SettingsError, naming everything that is missing or wrong.
+    Raises SettingsError, naming everything that is missing or wrong, and DocumentError, naming
+    what a view does not declare.
     """
     app = database.RetryingFlask("resource_server", enable_openapi=False, json_errors=False)
     emulator = _emulator(app, config)

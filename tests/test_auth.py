@@ -25,6 +25,7 @@ from resource_server import (
     principal_or_none,
     require_scope,
 )
+from resource_server.cli.declared import declared_scopes
 from resource_server.testing import bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.tokens import DenyListUnavailable, KeyStore
@@ -390,3 +391,4 @@ def test_metadata_names_scopes_wherever_they_are_guarded(pool: CognitoPool) -> N
     expected = "a admin app b outer read restful write"
     assert document.json is not None
     assert document.json["scopes_supported"] == expected.split()
+    assert declared_scopes(app) == tuple(expected.split())  # of the pool, too

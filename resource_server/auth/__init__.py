@@ -5,7 +5,7 @@ the verified token behind the request. Nothing here needs the application, its s
 database.
 """
 
-from resource_server.auth.extension import METADATA_PATH, ResourceServer, challenge
+from resource_server.auth.extension import METADATA_PATH, ResourceServer, challenge, requirements
 from resource_server.auth.principal import (
     current_principal,
     note_refusal,
@@ -35,5 +35,6 @@ __all__ = [
     "presented_token",
     "principal_or_none",
     "require_scope",
+    "requirements",
     "token_requirement",
 ]

@@ -20,6 +20,7 @@ from werkzeug.http import quote_header_value
 
 from resource_server.addresses import PublicAddress, address_of
 from resource_server.auth.errors import handle_auth_errors
+from resource_server.auth.requirement import TokenRequirement
 from resource_server.tokens import CognitoVerifier
 
 REALM = "resource_server"
@@ -119,38 +120,45 @@ def _metadata() -> ResponseReturnValue:
     resource = address_of(request.environ) if mine.resource is None else str(mine.resource)
     if resource is None:
         raise BadRequest("The Host header is invalid")
+    scopes: set[str] = set()
+    for _, requirement in requirements(current_app):
+        scopes.update(requirement.scopes, requirement.any_of)
     return jsonify(
         {
             "resource": resource,
             "authorization_servers": [trusted.pool.issuers[0] for trusted in mine.verifier.pools],
-            "scopes_supported": sorted(_scopes()),
+            "scopes_supported": sorted(scopes),
             "bearer_methods_supported": ["header"],
         }
     )
 
 
-def _scopes() -> set[str]:
-    """Return every scope that `require_scope` names in the current app."""
-    scopes: set[str] = set()
-    for guarded in _guarded():
-        requirement = getattr(guarded, "token_requirement", None)
-        if requirement is not None:
-            scopes.update(requirement.scopes, requirement.any_of)
-    return scopes
+def requirements(app: Flask) -> Iterator[tuple[str, TokenRequirement]]:
+    """Yield everything that `require_scope` demands in an app, and where.
 
-
-def _guarded() -> Iterator[object]:
-    """Yield whatever `require_scope` may guard: views, methods of classes, `before_request`."""
-    for functions in current_app.before_request_funcs.values():
-        yield from functions
-    for view in current_app.view_functions.values():
-        yield view
+    It looks at views, at methods and decorators of their classes, and at `before_request` of the
+    app and of its blueprints.
+    """
+    for name, functions in app.before_request_funcs.items():
+        for function in functions:
+            yield from _demanded(function, f"before_request of {name or app.name}")
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions.get(rule.endpoint)
+        yield from _demanded(view, rule.rule)
         view_class = getattr(view, "view_class", None)
         if view_class is None:
             continue
-        yield from (getattr(view_class, name.lower(), None) for name in view_class.methods or ())
+        for method in view_class.methods or ():
+            yield from _demanded(getattr(view_class, method.lower(), None), rule.rule)
         # Decorators of each method, as Flask-RESTful and Flask-RESTX have them.
         decorators = getattr(view_class, "method_decorators", ())
         if isinstance(decorators, Mapping):
             decorators = [each for several in decorators.values() for each in several]
-        yield from decorators
+        for decorator in decorators:
+            yield from _demanded(decorator, rule.rule)
+
+
+def _demanded(guarded: object, where: str) -> Iterator[tuple[str, TokenRequirement]]:
+    found = getattr(guarded, "token_requirement", None)
+    if found is not None:
+        yield where, found
