@@ -96,6 +96,21 @@ class Proxy:
         echoed = json.loads(text) if is_json or text.startswith(b"{") else None
         return answer.status, answer.headers, echoed
 
+    def send(self, request: bytes) -> Any:
+        """Send bytes that need not be a request: status, headers and JSON of what comes back."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+            connection.sendall(request)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            return answer.status, answer.headers, json.loads(answer.read())
+
+    @property
+    def log(self) -> str:
+        """Return all that it has logged, errors included."""
+        return "".join(
+            (self.folder / name).read_text(encoding="utf-8") for name in ("out.log", "err.log")
+        )
+
     @property
     def seen(self) -> list[tuple[str, str]]:
         """Return what arrived behind it."""
@@ -153,7 +168,7 @@ def test_the_service_is_told_who_calls_and_no_fairy_tale(proxy: Proxy) -> None:
     assert told.keys() & {"X-Forwarded-Host", "X-Forwarded-Prefix", "Forwarded"} == set()
 
 
-@pytest.mark.parametrize(("size", "status"), [(32_768, 200), (34_000, 400)])
+@pytest.mark.parametrize(("size", "status"), [(32_768, 200), (34_000, 431)])
 def test_a_token_as_long_as_the_verifier_reads_gets_through(
     proxy: Proxy, size: int, status: int
 ) -> None:
@@ -184,10 +199,116 @@ def test_slow_clients_wait_at_the_door(proxy: Proxy) -> None:
     assert proxy.seen.count(("POST", "/slow")) == 1
 
 
-def test_metrics_are_not_for_callers(proxy: Proxy) -> None:
-    """Prometheus asks the instances themselves."""
-    assert proxy.ask("GET", "/metrics")[0] == 404
+METRICS = (
+    "/metrics",
+    "/metrics/",
+    "/metrics//",
+    "//metrics",
+    "/./metrics",
+    "/x/../metrics",
+    "/%6detrics",
+    "/%6Detrics",
+    "/METRICS",
+    "/metrics;x=1",
+    "/metrics?x",
+    "/metrics%2F",
+    "/metrics%20",
+    "/metrics.",
+    "/api/metrics",
+    "/api//%6Detrics/",
+    "http://a/metrics",
+)
+"""Spellings of one path: RFC 3986 §6.2.2, repeated slashes, parameters, mounts, the whole URI."""
+
+
+@pytest.mark.parametrize("path", METRICS)
+def test_no_spelling_of_the_metrics_is_passed_on(proxy: Proxy, path: str) -> None:
+    """The second lock: on this port the service has none, however they are spelled."""
+    for method in ("GET", "POST", "OPTIONS"):
+        status, headers, body = proxy.ask(method, path)
+        assert (status, body) == (404, {"detail": "Not found"})
+        assert headers["X-Request-ID"]
     assert proxy.seen == []
+
+
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
+REFUSED = {
+    "no method": (400, b"s3cret=1&b=2\r\n\r\n"),
+    "a form": (400, b"username=a&password=s3cret\r\n\r\n"),
+    "no host": (400, b"GET /?code=s3cret HTTP/1.1\r\n\r\n"),
+    "two hosts": (400, HEAD + b"Host: s3cret\r\n\r\n"),
+    "a header that is none": (400, HEAD + b"Authorization Bearer s3cret\x00\r\n\r\n"),
+    "lengths that disagree": (400, HEAD + b"Content-Length: 1\r\nContent-Length: s3cret\r\n\r\n"),
+    "a path outside": (400, b"GET /../?code=s3cret HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "a version to come": (505, b"GET /?code=s3cret HTTP/3.0\r\nHost: a\r\n\r\n"),
+    "TRACE": (405, b"TRACE /?code=s3cret HTTP/1.1\r\nHost: a\r\n\r\n"),
+    "a coding to come": (501, HEAD + b"Transfer-Encoding: s3cret\r\n\r\n"),
+    "a body too large": (413, HEAD + b"X: s3cret\r\nContent-Length: 70000\r\n\r\n"),
+    "an address too long": (414, b"GET /?code=s3cret" + b"a" * 40_000 + b" HTTP/1.1\r\n\r\n"),
+    "a header too long": (431, HEAD + b"X: s3cret" + b"a" * 40_000 + b"\r\n\r\n"),
+    "headers too long together": (431, HEAD + b"X: s3cret%s\r\n" % (b"a" * 30_000) * 4 + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize(("status", "request_"), REFUSED.values(), ids=REFUSED)
+def test_its_own_errors_are_json_and_repeat_nothing(
+    proxy: Proxy, status: int, request_: bytes
+) -> None:
+    """As the service's: a request id, no caching, no sniffing. Nothing is passed on or logged."""
+    found, headers, body = proxy.send(request_)
+    assert found == status
+    assert list(body) == ["detail"]
+    _holds_what_errors_have(headers)
+    assert proxy.seen == []
+    wait_until(lambda: '"status"' in proxy.log, 10)
+    assert "s3cret" not in proxy.log
+    assert "s3cret" not in str(headers) + str(body)
+
+
+def _holds_what_errors_have(headers: Any) -> None:
+    assert headers.get_content_type() == "application/json"
+    assert headers.get_all("Cache-Control") == ["no-store"]
+    assert headers.get_all("X-Content-Type-Options") == ["nosniff"]
+    assert re.fullmatch("[0-9a-f]{32}", *headers.get_all("X-Request-ID"))
+
+
+def test_its_log_holds_no_query_when_the_service_is_away(proxy: Proxy) -> None:
+    """The error log would quote the first line of each request that failed."""
+    proxy.instances[0].hangs_up = True
+    proxy.ask("GET", "/callback?code=s3cret", X_Request_ID="mine")
+    for instance in proxy.instances:
+        instance.stop()
+    for method in ("GET", "POST") * 2:
+        status, headers, _ = proxy.ask(method, "/callback?code=s3cret", b"x" * 100)
+        assert status == 503
+        _holds_what_errors_have(headers)
+    wait_until(lambda: proxy.log.count('"status":503') == 4, 10)
+    assert "s3cret" not in proxy.log
+
+
+@pytest.mark.parametrize(
+    "path", ["/callback%3Fcode=s3cret", "/callback;code=s3cret", "/x&code=s3cret"]
+)
+def test_its_log_holds_the_plain_part_of_a_path(proxy: Proxy, path: str) -> None:
+    """A query that is spelled as a path is none of its business, either."""
+    proxy.ask("GET", path)
+    wait_until(lambda: '"status"' in proxy.log, 10)
+    assert "s3cret" not in proxy.log
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_kept"), [("abc-123", True), ('a"b', False), ("a" * 129, False)]
+)
+def test_one_id_is_on_the_answer_in_the_log_and_at_the_service(
+    proxy: Proxy, sent: str, is_kept: bool
+) -> None:
+    """The client's, if the service would take it, else a new one."""
+    _, _, echo = proxy.ask("GET", "/", X_Request_ID=sent)
+    told = echo["headers"]["X-Request-ID"]
+    assert (told == sent) is is_kept
+    wait_until(lambda: f'"request_id":"{told}"' in proxy.log, 10)
+    _, headers, _ = proxy.ask("GET", "/metrics", X_Request_ID=sent)
+    assert (headers["X-Request-ID"] == sent) is is_kept
 
 
 def test_an_instance_that_is_away_costs_no_request(proxy: Proxy) -> None:
