@@ -63,3 +63,43 @@ def test_who_never_speaks_does_not_hold_it(served: Served) -> None:
     assert read(silent) == [""] * 3
     assert served.process.wait(20) == 0
     assert time.monotonic() - began < 10
+
+
+STARTING = """
+import os, signal, time
+from pathlib import Path
+
+
+def post_worker_init(worker):
+    if worker.age == 1:
+        Path("starting").touch()
+        while not Path("go").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
+PATIENT = """
+import time
+from pathlib import Path
+
+
+def app(environ, start_response):
+    Path("started").touch()
+    while not Path("enough").exists():
+        time.sleep(0.01)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+def test_a_worker_that_is_told_to_end_while_it_starts_answers_first(tmp_path: Path) -> None:
+    """As by two reloads in a row. A later client finds the next worker, and breaks neither."""
+    (tmp_path / "starting.py").write_text(STARTING, encoding="utf-8")
+    with serving(tmp_path, PATIENT, "--config", "starting.py") as served:
+        until((tmp_path / "starting").exists)
+        first = served.ask()
+        (tmp_path / "go").touch()
+        until((tmp_path / "started").exists)
+        second = served.ask()
+        (tmp_path / "enough").touch()
+        assert read([first, second]) == ["ok", "ok"]
+        assert "AttributeError" not in served.output
