@@ -3,8 +3,8 @@
 What the command line or GUNICORN_CMD_ARGS say wins over it.
 """
 
+import atexit
 import gc
-import logging
 import os
 import shutil
 import tempfile
@@ -14,10 +14,15 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from resource_server.logs import JSONFormatter
-from resource_server.settings import ServerSettings
+from resource_server import gunicorn_support, logs
+from resource_server.settings import SettingsError, load_server_settings
 
-_settings = ServerSettings()
+try:
+    _settings = load_server_settings()
+except SettingsError as error:
+    gunicorn_support.stop(error.format_message())
+
+gunicorn_support.install()
 
 
 def _metrics_directory() -> str:
@@ -29,13 +34,30 @@ def _metrics_directory() -> str:
     given = _settings.prometheus_multiproc_dir
     prefix = f"resource-server-metrics-{os.getpid()}-"
     name = Path(given or "").name
-    if given and (name.startswith(prefix) or not name.startswith("resource-server-metrics-")):
-        return given
-    return tempfile.mkdtemp(prefix=prefix)
+    try:
+        if given and (name.startswith(prefix) or not name.startswith("resource-server-metrics-")):
+            Path(given).mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=given).close()
+            return given
+        return tempfile.mkdtemp(prefix=prefix)
+    except OSError as error:
+        gunicorn_support.stop(
+            f"Metrics cannot be written to {given or 'the temporary folder'}: {error.strerror}. "
+            "Set PROMETHEUS_MULTIPROC_DIR or TMPDIR to a folder that this user can write to."
+        )
+        raise
+
+
+def _remove_metrics_directory() -> None:
+    """Take the folder of metrics away, if this process made it."""
+    directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    if directory.name.startswith(f"resource-server-metrics-{os.getpid()}-"):
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 # Before prometheus_client is imported, which looks at it once.
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_directory()
+atexit.register(_remove_metrics_directory)  # however the master ends; workers have other numbers
 
 from prometheus_client import multiprocess, values  # noqa: E402 - see above
 
@@ -52,17 +74,32 @@ values.ValueClass = values.MultiProcessValue(_current_slot)
 
 
 class ErrorLog(Logger):
-    """gunicorn's own messages, as lines like all others."""
+    """gunicorn's own messages, as lines like all others.
+
+    gunicorn makes its log first, and sets it up anew at each reload: the one place that sees the
+    whole configuration, with the command line, before a worker class is imported or a port bound.
+    """
 
     def setup(self, cfg: Any) -> None:
         """Set its handlers up, then change how they write."""
         super().setup(cfg)
-        if _settings.log_format == "json":
-            for handler in self.error_log.handlers:
-                handler.setFormatter(JSONFormatter())
+        formatter = logs.JSONFormatter() if _settings.log_format == "json" else None
+        for handler in self.error_log.handlers:
+            if formatter is not None:
+                handler.setFormatter(formatter)
+        logs.quieten_servers()
+        gunicorn_support.check_worker_class(cfg.worker_class_str)
+        if _settings.management_port is not None:
+            host, port = str(_settings.management_host), _settings.management_port
+            management = gunicorn_support.address(host, port)
+            # Beside whatever --bind says; systemd hands over a socket for it.
+            bound = [each for each in cfg.bind if each not in management]
+            cfg.set("bind", [*bound, *management])
 
 
 wsgi_app = "wsgi:app"
+if _settings.port is not None:
+    bind = gunicorn_support.every_address(_settings.port)
 workers = _settings.workers
 worker_class = "resource_server.worker.Worker"  # gthread, but quicker, and without losing requests
 threads = _settings.gunicorn_threads
@@ -78,9 +115,29 @@ max_requests_jitter = max_requests // 10
 # A token of a user in a hundred groups has 24,000 characters, and the verifier reads 32,768;
 # gunicorn's own limit for a header, 8,190, would answer with a page of HTML.
 limit_request_field_size = 33_000
+# Each header but a token is short; together they are bounded by gunicorn_support.
+limit_request_fields = 100
+# Who calls, by which scheme and under which mount, is read by the app from what TRUSTED_PROXY_HOPS
+# names. gunicorn would believe any peer on loopback or on a Unix socket.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 control_socket_disable = True
 logger_class = ErrorLog
 accesslog = None  # the service writes a line for each request: route, no path
+
+
+def nworkers_changed(server: Any, _new: int, old: int | None) -> None:
+    """Watch over the loading of the app: gunicorn calls this first, and before it loads the app."""
+    if old is None:
+        gunicorn_support.report_load_errors_once(server)
+
+
+def on_starting(server: Any) -> None:
+    """Report a port that is in use once; gunicorn itself does so at each of five attempts."""
+    is_handed_over = os.environ.get("LISTEN_PID") == str(os.getpid())  # by systemd
+    if not is_handed_over and "GUNICORN_FD" not in os.environ:  # or by the master before (USR2)
+        gunicorn_support.wait_for_ports(server.cfg)
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -117,11 +174,3 @@ def post_worker_init(worker: Any) -> None:
 def child_exit(_server: Any, worker: Any) -> None:
     """Take back what a worker said of the present; what it counted stays."""
     multiprocess.mark_process_dead(worker.slot)
-
-
-def on_exit(_server: Any) -> None:
-    """Take the folder of metrics away, if this process made it."""
-    directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    if directory.name.startswith(f"resource-server-metrics-{os.getpid()}-"):
-        shutil.rmtree(directory, ignore_errors=True)
-        logging.getLogger("gunicorn.error").debug("removed %s", directory)

@@ -12,7 +12,8 @@ import sys
 
 def main() -> int:
     """Return the exit code: 0 for a 200 within 2 seconds."""
-    connection = http.client.HTTPConnection("127.0.0.1", int(os.environ["PORT"]), timeout=2)
+    port = int(os.environ.get("PORT") or "8000")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/healthz")
         return int(connection.getresponse().status != http.client.OK)

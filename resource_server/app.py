@@ -19,6 +19,7 @@ from resource_server import (
     logs,
     problems,
     telemetry,
+    werkzeug_support,
 )
 from resource_server.auth import ResourceServer
 from resource_server.cli import cognito as cli_cognito
@@ -36,7 +37,12 @@ from resource_server.randoms.views import randoms
 from resource_server.rate_limits import Asking, RateLimits, Rule
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.services import Services
-from resource_server.settings import EmulatorSwitch, Settings, load_settings
+from resource_server.settings import (
+    EmulatorSwitch,
+    Settings,
+    is_flask_command,
+    load_settings,
+)
 from resource_server.telemetry import cognito_calls
 from resource_server.tokens import CognitoVerifier, DenyList, KeyStore, TrustedPool, UserPool
 from resource_server.users.admin import admin
@@ -81,6 +87,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     check(app)
     app.cli.add_command(cli_users.users)
     app.cli.add_command(cli_cognito.cognito)
+    app.before_request(edge.check_head)
     hosts.check(app, settings)
     telemetry.trace(app, settings.otel_exporter_otlp_endpoint)
     if emulator is not None and emulator.started:
@@ -105,6 +112,8 @@ def _migrate_development_database(app: APIFlask, settings: Settings) -> None:
 
 
 def _configure_flask(app: APIFlask, settings: Settings) -> None:
+    if is_flask_command():
+        werkzeug_support.install()
     app.config["MAX_CONTENT_LENGTH"] = bodies.MAX_BODY_BYTES
     app.request_class = bodies.StrictRequest
     app.response_class = _ApiResponse

@@ -3,13 +3,17 @@
 import logging
 import re
 import threading
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from apiflask import APIFlask
 from flask import Response, request
 from flask_cors import CORS
+from werkzeug.exceptions import NotFound, RequestHeaderFieldsTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from resource_server.settings import Settings
+from resource_server import forwarding
+from resource_server.settings import Settings, server_mount
 
 logger = logging.getLogger(__name__)
 
@@ -25,22 +29,23 @@ _ALLOW_HEADERS = [
 _EXPOSE_HEADERS = ["Link", "Location", "WWW-Authenticate", "X-Request-ID", "Retry-After"]
 _PREFLIGHT_SECONDS = 600
 
+MAX_HEADER_BYTES = 65_536
+"""The most that all headers of a request may have together: two of the longest access tokens."""
+_OWN_LIMIT = "HTTP_AUTHORIZATION"  # the verifier's, whose error is 401 (RFC 6750 §3.1)
+
+_Environ = dict[str, Any]
+_App = Callable[[_Environ, Any], Iterable[bytes]]
+
 
 def configure(app: APIFlask, settings: Settings) -> None:
     """Believe as many proxies, and let in such origins, as the settings say."""
-    if settings.trusted_proxy_hops:
-        # Each proxy adds an address, and the nearest one writes the scheme. The host is that of
-        # `Host`: proxies pass it on, and many pass on an X-Forwarded-Host of the client's as well.
-        proxied = ProxyFix(
-            app.wsgi_app,
-            x_for=settings.trusted_proxy_hops,
-            x_proto=1,
-            x_host=0,
-            x_port=0,
-            x_prefix=int(settings.trusted_proxy_prefix),
-        )
-        app.wsgi_app = proxied  # type: ignore[method-assign]
-    else:
+    if settings.trusted_proxy_hops and settings.trusted_proxy_prefix:
+        prefixed = ProxyFix(app.wsgi_app, x_for=0, x_proto=0, x_prefix=1)
+        app.wsgi_app = prefixed  # type: ignore[method-assign]
+    app.wsgi_app = _Trust(  # type: ignore[method-assign]
+        app.wsgi_app, header=settings.trusted_proxy_header, hops=settings.trusted_proxy_hops
+    )
+    if not settings.trusted_proxy_hops:
         app.before_request(_Unexpected().warn_once)
     if settings.cors_origins:
         CORS(
@@ -56,6 +61,77 @@ def configure(app: APIFlask, settings: Settings) -> None:
             vary_header=False,
         )
         app.after_request(_vary_by_origin)
+
+
+class _Trust:
+    """WSGI middleware: who calls, and by which scheme, as far as TRUSTED_PROXY_HOPS allows.
+
+    Servers have rules of their own: gunicorn believes `SCRIPT_NAME` and the scheme headers of a
+    peer on loopback. What a server took from a header is put back, before the proxies that the
+    settings name are read. The host stays that of `Host`: proxies pass it on, and many pass on an
+    `X-Forwarded-Host` of the client's as well.
+    """
+
+    def __init__(self, app: _App, *, header: str, hops: int) -> None:
+        self._app = app
+        self._header = header
+        self._hops = hops
+
+    def __call__(self, environ: _Environ, start_response: Any) -> Iterable[bytes]:
+        if "HTTP_SCRIPT_NAME" in environ:
+            _restore_mount(environ)
+        if environ["wsgi.url_scheme"] == "https":
+            _restore_scheme(environ)
+        address = None
+        if self._hops:
+            address = forwarding.client_address(environ, header=self._header, hops=self._hops)
+            environ["wsgi.url_scheme"] = (
+                forwarding.scheme(environ, header=self._header) or environ["wsgi.url_scheme"]
+            )
+        if address is not None:
+            environ["REMOTE_ADDR"] = address
+        elif ":" in (peer := environ.get("REMOTE_ADDR") or ""):
+            # A listener for both families has `::ffff:192.0.2.1` for an IPv4 client.
+            environ["REMOTE_ADDR"] = forwarding.canonical_address(peer) or peer
+        return self._app(environ, start_response)
+
+
+def _restore_mount(environ: _Environ) -> None:
+    """Undo a mount that a server took from a request's `SCRIPT_NAME` header."""
+    claimed = environ["HTTP_SCRIPT_NAME"]
+    if not claimed or environ.get("SCRIPT_NAME") != claimed:
+        return
+    mount = server_mount()
+    path = claimed + environ.get("PATH_INFO", "")
+    is_under = path.startswith(mount)
+    environ["SCRIPT_NAME"] = mount if is_under else ""
+    environ["PATH_INFO"] = path[len(mount) :] if is_under else path
+
+
+def _restore_scheme(environ: _Environ) -> None:
+    """Undo an `https` that gunicorn took from a header: its socket knows whether there is TLS."""
+    connection = environ.get("gunicorn.socket")
+    if connection is not None and not hasattr(connection, "cipher"):
+        environ["wsgi.url_scheme"] = "http"
+
+
+def check_head() -> None:
+    """Refuse headers that are too large together, and a path beside the mount.
+
+    A server that is mounted at `/api` may strip that from `/apihealthz`, too.
+    """
+    environ = request.environ
+    sent = [
+        text
+        for pair in environ.items()
+        if pair[0][:5] == "HTTP_" and pair[0] != _OWN_LIMIT
+        for text in pair
+    ]
+    if len(",".join(sent)) > MAX_HEADER_BYTES:
+        raise RequestHeaderFieldsTooLarge
+    path = environ["PATH_INFO"]
+    if path and path[0] != "/" and environ.get("SCRIPT_NAME"):
+        raise NotFound
 
 
 def _vary_by_origin(response: Response) -> Response:

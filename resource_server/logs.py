@@ -4,7 +4,9 @@ import json
 import logging
 import random
 import re
-from collections.abc import Mapping
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -19,8 +21,27 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 REQUEST_ID = "resource_server_request_id"
 """What a record may bear; others put a `request_id` of theirs on every record."""
 _ENVIRON_KEY = "resource_server.request_id"
-# At DEBUG these log what they send and receive: passwords, tokens and codes.
-_TALKATIVE = ("botocore", "boto3", "urllib3", "responses")
+# Below WARNING these log what they send and receive: passwords, tokens, codes, addresses, queries.
+_TALKATIVE = (
+    "authlib",
+    "boto3",
+    "botocore",
+    "flask_cors",
+    "gunicorn.http",
+    "gunicorn.http2",
+    "httpcore",
+    "httpx",
+    "limits",
+    "redis",
+    "requests",
+    "responses",
+    "s3transfer",
+    "sqlalchemy.engine",
+    "sqlalchemy.pool",
+    "urllib3",
+)
+# These write what somebody sent into messages of their own, or into the text of an exception.
+_QUOTING = ("gunicorn.error", "werkzeug", _LOGGER)  # the last is that of Flask itself
 
 
 def configure(*, style: Literal["json", "text"], level: str) -> None:
@@ -31,16 +52,104 @@ def configure(*, style: Literal["json", "text"], level: str) -> None:
         # Set on the logger itself: raising the root's verbosity later must not wake them.
         if logging.getLogger(name).level < logging.WARNING:
             logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("werkzeug").addFilter(_is_no_access_line)
+    quieten_servers()
     if not has_level_handler(logger):
         handler = logging.StreamHandler()
         handler.setFormatter(JSONFormatter() if style == "json" else TextFormatter(_TEXT))
         logger.addHandler(handler)
 
 
-def _is_no_access_line(record: logging.LogRecord) -> bool:
-    """Pass over the lines of Flask's own server about requests: they hold paths and queries."""
-    return not str(record.msg).endswith('"%s" %s %s')
+def quieten_servers() -> None:
+    """Keep what was sent out of the messages of gunicorn and of Flask's own server."""
+    for name in _QUOTING:
+        logging.getLogger(name).addFilter(_keep_class_alone)  # once, however often it is called
+
+
+def _keep_class_alone(record: logging.LogRecord) -> bool:
+    """Replace a message about a request by the class of its error; drop access lines.
+
+    gunicorn and werkzeug quote the request line, headers, addresses and what else they could not
+    parse. They log while the error is handled, so its class is at hand.
+    """
+    text = str(record.msg)
+    if text.endswith('"%s" %s %s'):  # an access line of Flask's own server
+        return False
+    error = sys.exc_info()[1]
+    message = _message(record)
+    if text.startswith(_ABOUT_REQUESTS) or _quotes(message, error):
+        record.msg, record.args = "Request failed: %s", (_name(error),)
+        if error is not None and not has_request_context():
+            setattr(record, REQUEST_ID, id_of_error(error))
+    elif isinstance(record.args, tuple) and any(isinstance(a, BaseException) for a in record.args):
+        record.args = tuple(_name(a) if isinstance(a, BaseException) else a for a in record.args)
+    if record.exc_info and not record.exc_text:
+        record.exc_text = traceback_of(record)  # a formatter of the host's takes this
+    return True
+
+
+_ABOUT_REQUESTS = (
+    "Invalid request",
+    "Error handling request",
+    "Error on request",
+    "code %d, message %s",
+    "Exception on ",
+)
+"""How messages about a request begin: gunicorn's, werkzeug's, http.server's and Flask's."""
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):  # a message that does not fit its arguments
+        return ""
+
+
+def _quotes(message: str, error: BaseException | None) -> bool:
+    """Return whether a message repeats an error of gunicorn's parser, however it is worded."""
+    if error is None or not type(error).__module__.startswith("gunicorn.http"):
+        return False
+    return bool(str(error)) and str(error) in message
+
+
+def _name(error: BaseException | None) -> str:
+    return type(error).__name__ if error is not None else "malformed"
+
+
+def id_of_error(error: BaseException | None) -> str:
+    """Return the request id of an error that happened before a request could be read."""
+    known = getattr(error, REQUEST_ID, None)
+    if isinstance(known, str):
+        return known
+    chosen = _new_id()
+    if error is not None:
+        setattr(error, REQUEST_ID, chosen)
+    return chosen
+
+
+def traceback_of(record: logging.LogRecord) -> str:
+    """Render the traceback of a record without the text of its exceptions.
+
+    The text of an exception may hold anything: statements with their parameters, what a client
+    sent, addresses with passwords. Classes, files and lines do not.
+    """
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    return "".join(_lines(error)).rstrip("\n") if error is not None else ""
+
+
+def _lines(error: BaseException) -> Iterator[str]:
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    for number, each in enumerate(reversed(chain)):
+        if number:
+            yield "\nThe exception above led to:\n\n"
+        yield "Traceback (most recent call last):\n"
+        yield from traceback.format_tb(each.__traceback__)
+        yield f"{type(each).__module__}.{type(each).__qualname__}\n"
+        for part in getattr(each, "exceptions", ()):  # of an ExceptionGroup
+            yield from _lines(part)
 
 
 _TEXT = "%(levelname)s %(name)s: %(message)s"
@@ -65,6 +174,12 @@ class TextFormatter(logging.Formatter):
         """Render a traceback, whose last line may hold what a client sent."""
         return printable_lines(super().formatException(ei))
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record, a traceback without the text of its exceptions."""
+        if record.exc_info:
+            record.exc_text = traceback_of(record)
+        return super().format(record)
+
 
 class JSONFormatter(logging.Formatter):
     """One JSON object a line, with the id of the request it belongs to."""
@@ -84,7 +199,7 @@ class JSONFormatter(logging.Formatter):
             line["request_id"] = known
         line |= fields_of(record)
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = traceback_of(record)
         return _written(line)
 
 
@@ -104,7 +219,11 @@ def request_id(environ: dict[str, Any]) -> str:
     if isinstance(found, str):
         return found
     sent = environ.get("HTTP_X_REQUEST_ID", "")
-    # No secret: it need not be unpredictable, and asking the kernel is a switch to it and back.
-    chosen = sent if _WELL_FORMED.fullmatch(sent) else f"{random.getrandbits(128):032x}"
+    chosen = sent if _WELL_FORMED.fullmatch(sent) else _new_id()
     environ[_ENVIRON_KEY] = chosen
     return chosen
+
+
+def _new_id() -> str:
+    # No secret: it need not be unpredictable, and asking the kernel is a switch to it and back.
+    return f"{random.getrandbits(128):032x}"

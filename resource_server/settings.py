@@ -8,11 +8,20 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import click
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    IPvAnyAddress,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
@@ -244,6 +253,11 @@ class Settings(BaseSettings):
         description="further request headers that scripts of CORS_ORIGINS may set",
         examples=["sentry-trace,x-client-version"],
     )
+    trusted_proxy_header: Literal["X-Forwarded-For", "Forwarded"] = Field(
+        "X-Forwarded-For",
+        description="the header in which those proxies write the client's address",
+        examples=["Forwarded"],
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="origins whose scripts may call this service, comma separated",
@@ -259,6 +273,16 @@ class Settings(BaseSettings):
 
     metrics_enabled: bool = Field(
         True, description="count, and serve the numbers at /metrics", examples=["false"]
+    )
+    management_port: int | None = Field(
+        None,
+        description="the port that serves /metrics, and nothing else but health",
+        examples=[9100],
+        ge=1,
+        le=65_535,
+    )
+    metrics_on_main_port: bool = Field(
+        False, description="serve /metrics on the service's own port, too", examples=["true"]
     )
     otel_exporter_otlp_endpoint: str | None = Field(
         None,
@@ -422,13 +446,40 @@ class ServerSettings(BaseSettings):
     gunicorn_threads: Annotated[int, Field(ge=1, le=1024)] = 8
     gunicorn_graceful_timeout: Annotated[int, Field(ge=1, le=3600)] = 30
     gunicorn_max_requests: Annotated[int, Field(ge=0)] = 100_000
+    port: Annotated[int | None, Field(ge=1, le=65_535)] = None
+    management_port: Annotated[int | None, Field(ge=1, le=65_535)] = None
+    management_host: IPvAnyAddress = IPv4Address("127.0.0.1")
     prometheus_multiproc_dir: str | None = None
     log_format: Literal["json", "text"] = "json"
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.port is not None and self.port == self.management_port:
+            raise ValueError("PORT and MANAGEMENT_PORT are the same: give each its own")
+        return self
 
     @property
     def workers(self) -> int:
         """WEB_CONCURRENCY, else one a core and no fewer than two, so that one may go."""
         return self.web_concurrency or max(2, cores())
+
+
+def load_server_settings() -> ServerSettings:
+    """Read what gunicorn.conf.py is told.
+
+    Raises SettingsError with all faults at once.
+    """
+    try:
+        return ServerSettings()
+    except ValidationError as error:
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+    lines = [
+        f"  - {str(fault['loc'][0]).upper()} is wrong: {fault['msg']}"
+        if fault["loc"]
+        else f"  - {str(fault['msg']).removeprefix('Value error, ')}"
+        for fault in faults
+    ]
+    raise SettingsError("\n".join(["gunicorn cannot start with these settings:", *lines]))
 
 
 def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
@@ -530,6 +581,11 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
             {"jwks_max_age_seconds", "jwks_refresh_seconds"},
             ("JWKS_MAX_AGE_SECONDS is less than JWKS_REFRESH_SECONDS: make it greater"),
         )
+
+
+def server_mount() -> str:
+    """Return the path that gunicorn mounts the app at: `SCRIPT_NAME` of its environment."""
+    return os.environ.get("SCRIPT_NAME", "")
 
 
 def is_flask_command() -> bool:

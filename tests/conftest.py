@@ -45,6 +45,9 @@ hypothesis_settings.register_profile("fuzz", max_examples=400, deadline=None)
 
 REGION = "eu-west-2"
 PASSWORD = "Str0ng-passw0rd!"
+MANAGEMENT_PORT = 9100
+MANAGEMENT_URL = f"http://localhost:{MANAGEMENT_PORT}"
+"""Where a test client asks for the metrics."""
 CLIENT_SECRET = "test-client-secret-0123456789"
 
 CHALLENGE = 'Bearer realm="resource_server"'
@@ -201,7 +204,8 @@ def app(
     database_url: str,
 ) -> Iterator[APIFlask]:
     """An app on the test pool; what it writes is rolled back after the test."""
-    app = create_app({**mock_cognito_client.settings, "DATABASE_URL": database_url})
+    settings = {**mock_cognito_client.settings, "DATABASE_URL": database_url}
+    app = create_app({**settings, "MANAGEMENT_PORT": str(MANAGEMENT_PORT)})
     app.test_client_class = DocumentedClient
     with app.app_context():
         engines: dict[str | None, Engine | Connection] = db.engines  # type: ignore[assignment]

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "resource_server"
 LEVELS = [
     ["app"],
     ["worker"],
-    ["cli", "draining", "plain"],
+    ["cli", "draining", "gunicorn_support", "plain"],
     ["randoms"],
     ["users"],
     ["health", "openapi", "pages", "telemetry"],
@@ -22,12 +22,14 @@ LEVELS = [
     ["database"],
     ["auth", "refusals", "settings", "revocations", "testing", "provisioning"],
     ["emulator"],
+    ["werkzeug_support"],
     [
         "addresses",
         "identity",
         "tokens",
         "extensions",
         "logs",
+        "forwarding",
         "bodies",
         "triggers",
         "rate_limits",
@@ -40,7 +42,7 @@ HEIGHT = {room: -height for height, rooms in enumerate(LEVELS) for room in rooms
 # Foreign packages that only these places may import.
 ONLY_IN = {
     "authlib": {"auth"},
-    "gunicorn": {"draining.py", "plain.py", "worker.py"},
+    "gunicorn": {"draining.py", "gunicorn_support.py", "plain.py", "worker.py"},
     "boto3": {"identity/cognito.py", "provisioning", "testing"},
     "botocore": {"identity", "provisioning"},
     "flask_cors": {"edge.py"},

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,8 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import create_engine, text
 
 from resource_server.emulator.state import DEMO_PASSWORD, DEMO_USERNAME, EmulatorState
+from resource_server.gunicorn_support import every_address
 from resource_server.settings import ServerSettings, cores
 from resource_server.testing import bearer
+from soak.daemons import free_port
 from tests.conftest import both_databases
 
 ROOT = Path(__file__).parent.parent
@@ -58,9 +59,7 @@ def _gunicorn(
 ) -> Iterator[Callable[..., requests.Response]]:
     """Serve with two workers; yields a function that asks one of them."""
     (directory / "named.py").write_text(WSGI, encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "gunicorn", "named:app", "--workers", "2"]
     command += ["--bind", f"127.0.0.1:{port}", "--no-control-socket", *options]
     log = (directory / "gunicorn.log").open("ab")
@@ -151,9 +150,7 @@ def _lines(log: Path) -> list[dict[str, object]]:
 
 def test_one_word_starts_the_service(tmp_path: Path, environment: dict[str, str]) -> None:
     """`gunicorn` alone: workers as told, keys at hand, every line JSON, nothing left behind."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = tmp_path / "log"
     told = {"PORT": str(port), "WEB_CONCURRENCY": "2", "GUNICORN_THREADS": "3"}
     told |= {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
@@ -175,7 +172,8 @@ def test_one_word_starts_the_service(tmp_path: Path, environment: dict[str, str]
     messages = [str(line["message"]) for line in _lines(log)]
     assert sum(message.startswith("Booting worker") for message in messages) == 2
     assert "Using worker: resource_server.worker.Worker" in messages
-    assert f"http://0.0.0.0:{port}" in "".join(messages)
+    address = every_address(port)[-1]
+    assert f"http://{address}" in "".join(messages)
     assert {file.name for file in tmp_path.iterdir()} == {"log", "emulator.json"}
 
 
@@ -209,7 +207,12 @@ def _sum(text: str, name: str, **labels: str) -> float:
 def test_any_worker_tells_the_metrics_of_all(tmp_path: Path, environment: dict[str, str]) -> None:
     """Counters add up over workers and outlive one that is killed, gauges tell of the living."""
     configuration = ("--config", str(ROOT / "gunicorn.conf.py"))
-    environment |= {"TMPDIR": str(tmp_path)}
+    port = free_port()
+    environment |= {"TMPDIR": str(tmp_path), "MANAGEMENT_PORT": str(port)}
+
+    def scrape() -> str:
+        return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+
     with _gunicorn(tmp_path, environment, *configuration) as ask:
         form = {"username": DEMO_USERNAME, "password": DEMO_PASSWORD}
         headers = bearer(ask("POST", "/users/login", data=form).json()["access_token"])
@@ -228,14 +231,14 @@ def test_any_worker_tells_the_metrics_of_all(tmp_path: Path, environment: dict[s
 
         def counted() -> bool:
             """Whoever answers, all is told; what the token core counts, a second later."""
-            text = ask("GET", "/metrics").text
+            text = scrape()
             assert _sum(text, "requests_total", **count) == asked
             assert _sum(text, "cognito_call_duration_seconds_count", error="none") == 1
             ask("GET", "/healthz")
             return _sum(text, "token_verifications_total") == asked
 
         _until(counted, tmp_path / "gunicorn.log")
-        text = ask("GET", "/metrics").text
+        text = scrape()
         assert _sum(text, "token_verifications_total", result="verified") == 2
         assert _sum(text, "key_downloads_total", outcome="succeeded") == 2
         assert 0 <= _sum(text, "key_age_seconds") < 60
@@ -248,7 +251,7 @@ def test_any_worker_tells_the_metrics_of_all(tmp_path: Path, environment: dict[s
             lambda: ask("GET", "/healthz").headers["X-Worker"] != survivor,
             tmp_path / "gunicorn.log",
         )
-        assert _sum(ask("GET", "/metrics").text, "requests_total", **count) == asked
+        assert _sum(scrape(), "requests_total", **count) == asked
         assert {file.name for file in _metrics_files(tmp_path)} == files
     assert not _metrics_files(tmp_path)
 

@@ -328,7 +328,7 @@ def test_a_public_view_says_so() -> None:
 
     operation = _described_alone(things)
     assert operation["security"] == []
-    assert set(operation["responses"]) == {"200", "400", "404", "421", "500"}
+    assert set(operation["responses"]) == {"200", "400", "404", "421", "431", "500"}
 
 
 def _silent(name: str) -> str:

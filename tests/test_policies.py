@@ -19,7 +19,7 @@ from resource_server.testing.attacks import assert_rejects_forgeries
 from resource_server.testing.pool import CognitoPool
 from resource_server.users.admin import is_admin
 from resource_server.users.models import User
-from tests.conftest import CHALLENGE, CLIENT_SECRET, METADATA, PASSWORD
+from tests.conftest import CHALLENGE, CLIENT_SECRET, MANAGEMENT_URL, METADATA, PASSWORD
 
 PUBLIC = {
     "GET /",
@@ -197,7 +197,9 @@ def test_every_route_is_described(app: APIFlask) -> None:
 def test_every_answer_carries_its_headers(app: APIFlask, client: FlaskClient) -> None:
     """Success or refusal: request id, no sniffing, no framing; to programs JSON, never cached."""
     for method, address, _ in [*_routes(app), ("GET", "/nowhere", ""), ("PUT", "/", "")]:
-        answer = client.open(address, method=method, headers={"X-Request-ID": "abc-123"})
+        base_url = MANAGEMENT_URL if address == "/metrics" else None
+        headers = {"X-Request-ID": "abc-123"}
+        answer = client.open(address, method=method, base_url=base_url, headers=headers)
         assert answer.headers["X-Request-ID"] == "abc-123"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["X-Frame-Options"] == "DENY"

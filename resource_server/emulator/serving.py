@@ -21,6 +21,7 @@ from resource_server.emulator import gaps
 from resource_server.emulator.control import control
 from resource_server.emulator.managed_login import create_app
 from resource_server.tokens.keys import LOOPBACK
+from resource_server.werkzeug_support import JSONErrors
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -158,7 +159,7 @@ def _not_emulated(_error: NotImplementedError) -> tuple[dict[str, str], int]:
     return {"__type": "NotImplementedException", "message": message}, 501
 
 
-class _QuietHandler(MotoRequestHandler):
+class _QuietHandler(JSONErrors, MotoRequestHandler):
     """The terminal belongs to whoever started us."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, RequestHeaderFieldsTooLarge
 
 from resource_server import bodies
 from resource_server.auth import (
@@ -19,6 +19,7 @@ from resource_server.tokens import errors as tokens
 _NO_HOST = Problem(400, bodies.NO_HOST)
 _OTHER_HOST = Problem(421, bodies.OTHER_HOST)
 _NOT_JSON = Problem(400, bodies.NOT_JSON.format(reason=bodies.NOT_UTF8))
+HEADERS_TOO_LARGE = Problem(431, sentence(RequestHeaderFieldsTooLarge()))
 _TOO_LARGE = Problem(413, sentence(RequestEntityTooLarge()))
 
 

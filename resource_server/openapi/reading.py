@@ -98,7 +98,11 @@ def declared(view: Callable[..., Any], path: str) -> Declared:
         body=body,
         query=query,
         responses=responses,
-        refusals=(*derived.of_host(is_for_any_host(view)), *own),
+        refusals=(
+            *derived.of_host(is_for_any_host(view)),
+            derived.HEADERS_TOO_LARGE,
+            *own,
+        ),
         faults=tuple(faults),
         oauth=is_token_endpoint(view),
     )

@@ -10,7 +10,7 @@ from apiflask import APIFlask
 
 from resource_server.extensions import db
 from resource_server.services import Services
-from resource_server.telemetry import connections, request_log
+from resource_server.telemetry import connections, management, request_log
 from resource_server.telemetry.metrics import Metrics
 from resource_server.telemetry.mirror import Mirror
 from resource_server.telemetry.views import NAME, metrics_views
@@ -27,6 +27,7 @@ def register(app: APIFlask, services: Services, metrics: Metrics | None) -> None
     """
     if metrics is None:
         request_log.register(app)
+        _separate_management(app, services)
         return
     mirror = Mirror(metrics, services.verifier, services.revocations)
     request_log.register(app, metrics, mirror)
@@ -35,6 +36,16 @@ def register(app: APIFlask, services: Services, metrics: Metrics | None) -> None
             connections.watch(engine, metrics)
     app.extensions[NAME] = (metrics, mirror)
     app.register_blueprint(metrics_views)
+    _separate_management(app, services)
+
+
+def _separate_management(app: APIFlask, services: Services) -> None:
+    settings = services.settings
+    management.register(
+        app,
+        settings.management_port,
+        metrics_on_main_port=settings.metrics_on_main_port,
+    )
 
 
 def trace(app: APIFlask, endpoint: str | None) -> None:

@@ -34,6 +34,7 @@ OTHERS = {
     "WEB_CONCURRENCY",
     "GUNICORN_THREADS",
     "PORT",
+    "MANAGEMENT_HOST",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
 }
@@ -163,6 +164,8 @@ def test_two_instances_share_all_but_the_port() -> None:
     services = compose()["services"]
     first, second = services["service-1"], services["service-2"]
     ports = [service["environment"].pop("PORT") for service in (first, second)]
+    management = [service["environment"].pop("MANAGEMENT_PORT") for service in (first, second)]
+    assert len({*ports, *management}) == 4  # they share a network
     assert first == second
     upstream = re.findall(r"server service:(\d+)", (DEPLOY / "nginx.conf").read_text("utf-8"))
     assert ports == upstream

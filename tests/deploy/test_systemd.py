@@ -58,7 +58,7 @@ def test_it_starts_what_make_install_made_and_reads_its_settings_from_root() -> 
     assert start == f"{folder}/.venv/bin/gunicorn wsgi:app"
     assert (ROOT / "wsgi.py").exists()
     named = re.findall(r"^Environment=(\w+)=", UNIT, re.MULTILINE)
-    assert named == ["PYTHONDONTWRITEBYTECODE"]
+    assert named == ["PYTHONDONTWRITEBYTECODE", "MANAGEMENT_PORT"]
 
 
 def test_gunicorn_takes_the_socket_that_systemd_holds_and_says_when_it_is_ready(

@@ -17,6 +17,7 @@ from resource_server.extensions import db
 from resource_server.telemetry import Metrics, cognito_calls
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
+from tests.conftest import MANAGEMENT_URL
 
 RANDOM = "/randoms/<int:random_id>"
 
@@ -40,7 +41,7 @@ def scraped(client: FlaskClient) -> Callable[[], str]:
     """Ask for the metrics."""
 
     def scrape() -> str:
-        answer = client.get("/metrics")
+        answer = client.get("/metrics", base_url=MANAGEMENT_URL)
         assert answer.status_code == 200
         assert answer.content_type.startswith("text/plain; version=")
         return answer.get_data(as_text=True)
@@ -148,7 +149,8 @@ def test_connections_in_use_are_counted(
     database_url: str,
 ) -> None:
     """While a request holds one; after it none is left."""
-    app = make_app({**mock_cognito_client.settings, "DATABASE_URL": database_url})
+    config = {"DATABASE_URL": database_url, "METRICS_ON_MAIN_PORT": "true"}
+    app = make_app({**mock_cognito_client.settings, **config})
 
     def in_use() -> float | None:
         text = app.test_client().get("/metrics").get_data(as_text=True)

@@ -23,6 +23,7 @@ from resource_server.telemetry.request_log import pseudonym
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.users import accounts, projection
+from tests.conftest import MANAGEMENT_URL
 
 SUB = "0f3c1a52-7c1e-4b7c-9d52-0e6a4d1f7f10"
 
@@ -156,7 +157,7 @@ def test_addresses_that_are_none_are_not_repeated(
 def test_probes_are_quiet(client: FlaskClient, log: pytest.LogCaptureFixture) -> None:
     """Load balancers ask every few seconds."""
     for probe in ("/healthz", "/metrics"):
-        client.get(probe)
+        client.get(probe, base_url=MANAGEMENT_URL)
     assert [line["level"] for line in lines(log)] == ["DEBUG", "DEBUG"]
 
 

@@ -147,11 +147,11 @@ def test_an_address_switches_it_on(
     """Without one an app is as it was."""
     config = {**mock_cognito_client.settings, "DATABASE_URL": "sqlite://"}
     plain = make_app(config)
-    assert plain.wsgi_app.__name__ == "wsgi_app"
+    assert type(plain.wsgi_app).__module__ == "resource_server.edge"
     # Nobody listens there, and nothing is traced that would be sent.
     app = make_app({**config, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9/"})
     try:
-        assert app.wsgi_app.__name__ != "wsgi_app"
+        assert type(app.wsgi_app).__module__ != "resource_server.edge"
     finally:
         tracing.uninstrument(app)
 
