@@ -25,6 +25,7 @@ from resource_server import (
     principal_or_none,
     require_scope,
 )
+from resource_server.auth import challenge
 from resource_server.cli.declared import declared_scopes
 from resource_server.testing import bearer
 from resource_server.testing.pool import CognitoPool
@@ -339,6 +340,9 @@ def test_values_of_a_challenge_are_quoted(pool: CognitoPool) -> None:
     ResourceServer(app, _verifier(pool), realm='my "own" \\o/')
     refused = _view(app)()
     assert refused.headers["WWW-Authenticate"].startswith(r'Bearer realm="my \"own\" \\o/", ')
+    with app.test_request_context():
+        sent = challenge(error_description='f\u00fcr "Ada"\r\nX: y')
+    assert r'error_description="f?r \"Ada\"??X: y"' in sent
 
 
 def test_metadata_names_scopes_wherever_they_are_guarded(pool: CognitoPool) -> None:

@@ -122,6 +122,32 @@ def test_an_outage_has_every_header_once(
     assert_each_header_once(refused)
 
 
+def test_trapped_http_errors_are_answered_as_ever(
+    served: APIFlask, cognito_pool: CognitoPool
+) -> None:
+    """Under TRAP_HTTP_EXCEPTIONS no error of a client's becomes a 500."""
+    served.config["TRAP_HTTP_EXCEPTIONS"] = True
+    client = served.test_client()
+    token = bearer(cognito_pool.access_token(scope="me randoms"))
+    cases: list[tuple[int, TestResponse]] = [
+        (401, client.get("/randoms")),
+        (403, client.get("/randoms", headers=bearer(cognito_pool.access_token()))),
+        (404, client.get("/nowhere")),
+        (404, client.get("/randoms/1", headers=token)),
+        (404, client.get("/assets/nothing")),
+        (405, client.put("/randoms")),
+        (400, client.get("/randoms", headers={"Host": "a b"})),
+        (400, client.post("/randoms", headers=token, data=b"{", content_type=JSON)),
+        (413, client.post("/randoms", headers=token, data=b"x" * 70_000, content_type=JSON)),
+        (415, client.post("/randoms", headers=token, data=b"x", content_type="text/plain")),
+        (422, client.post("/randoms", headers=token, json={})),
+    ]
+    for status, response in cases:
+        assert response.status_code == status
+        assert response.mimetype == JSON
+        assert_each_header_once(response)
+
+
 # Other apps
 
 

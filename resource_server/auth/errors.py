@@ -1,5 +1,7 @@
 """The exception with which `require_scope` ends a request."""
 
+from typing import Any
+
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
@@ -29,7 +31,8 @@ def handle_auth_errors(app: Flask) -> None:
     """
     handle = app.handle_user_exception
 
-    def handle_user_exception(e: Exception) -> object:
-        return e.response if isinstance(e, AuthError) else handle(e)
+    def handle_user_exception(*args: Any) -> Any:
+        error = args[-1]  # Flask 3.2 puts a context before it
+        return error.response if isinstance(error, AuthError) else handle(*args)
 
     app.handle_user_exception = handle_user_exception  # type: ignore[method-assign,assignment]

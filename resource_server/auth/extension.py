@@ -10,6 +10,7 @@ It is all that another app needs, with or without a database::
     def orders(): ...
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ REALM = "resource_server"
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 _NAME = "cognito_resource_server"
 _METADATA_ENDPOINT = "oauth_protected_resource"
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,12 @@ def challenge(**attributes: str) -> str:
     elif here is not None:
         # Below the mount, where requests reach the app, not at the root of the host.
         named["resource_metadata"] = f"{here}{METADATA_PATH}"
-    return "Bearer " + ", ".join(
-        f"{name}={quote_header_value(value, allow_token=False)}" for name, value in named.items()
-    )
+    return "Bearer " + ", ".join(f"{name}={_quoted(value)}" for name, value in named.items())
+
+
+def _quoted(value: str) -> str:
+    """Return a value as a quoted string (RFC 9110 §5.6.4), with `?` for what is not ASCII."""
+    return quote_header_value(_UNPRINTABLE.sub("?", value), allow_token=False)
 
 
 def _metadata() -> ResponseReturnValue:
