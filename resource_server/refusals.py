@@ -62,7 +62,9 @@ IDENTITY_PROBLEMS: dict[type[identity.IdentityError], Problem] = {
     identity.InsufficientScope: Problem(
         403, f"The access token lacks the scope {SIGN_IN_SCOPE}", "insufficient_scope"
     ),
-    identity.RequestBlocked: Problem(403, "A firewall rule of the user directory blocked this"),
+    identity.RequestBlocked: Problem(
+        403, "A firewall rule of the user directory blocked the request"
+    ),
     identity.ConcurrentChange: Problem(409, "Another request is changing this: try again"),
     identity.NoSuchUser: Problem(404, "There is no such user"),
     identity.DirectoryForbidden: Problem(
@@ -73,7 +75,7 @@ IDENTITY_PROBLEMS: dict[type[identity.IdentityError], Problem] = {
         503, "The user directory is unavailable", "temporarily_unavailable", 10
     ),
     identity.DirectoryMisconfigured: Problem(
-        503, "The user directory is not set up for this; an operator has to act", "server_error"
+        503, "The user directory is not set up for this. Contact the operator", "server_error"
     ),
 }
 DATABASE_AWAY = Problem(503, "The database is unavailable", "temporarily_unavailable", 5)

@@ -71,12 +71,9 @@ def page() -> str:
             *_rows((f"`{code}`", row) for code, row in sorted(table.CODES.items())),
             "",
             "## Operations\n",
-            "| operation | code | what the caller gets |",
+            "| code | operations | what the caller gets |",
             "|---|---|---|",
-            *_rows(
-                (f"{operation} | `{code}`", row)
-                for (operation, code), row in sorted(table.OPERATIONS.items())
-            ),
+            *_rows(_operations()),
             "",
             "## Messages\n",
             (
@@ -109,6 +106,19 @@ def page() -> str:
             "",
         ]
     )
+
+
+def _operations() -> list[tuple[str, Row]]:
+    """Group the operations for which a code means the same."""
+    groups: dict[tuple[str, Row], list[str]] = {}
+    for (operation, code), row in table.OPERATIONS.items():
+        groups.setdefault((code, row), []).append(operation)
+    return [
+        (f"`{code}` | {', '.join(sorted(operations))}", row)
+        for (code, row), operations in sorted(
+            groups.items(), key=lambda item: (item[0][0], item[1])
+        )
+    ]
 
 
 def _rows(rows: Iterable[tuple[str, Row]]) -> list[str]:

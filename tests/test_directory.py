@@ -271,6 +271,7 @@ def test_a_missing_permission_is_named(
         OPERATIONS[operation](directory)
     assert caught.value.action == ACTIONS[operation]
     assert "123456789012" not in f"{caught.value} {caplog.text}"
+    assert f"Allow {ACTIONS[operation]}" in caplog.text
 
 
 @each_operation

@@ -385,5 +385,5 @@ def test_an_app_without_credentials_serves_everything_else(
     assert gaps.outbox.last_code("new")
     refused = client.post(f"/users/{SUB}/disable", headers=admin)
     assert refused.status_code == 503
-    assert "an operator has to act" in refused.json["detail"]
+    assert "Contact the operator" in refused.json["detail"]
     assert "Retry-After" not in refused.headers

@@ -474,7 +474,8 @@ def failure(
     """
     code = table.printable_code(code)
     if row.is_set_up:
-        logger.error("Cognito %s failed: %s. %s", operation, code, row.fix)
+        fix = row.fix or f"Allow cognito-idp:{operation} on the pool (docs/users.md)"
+        logger.error("Cognito %s failed: %s. %s", operation, code, fix)
     elif trigger:
         logger.warning("Cognito %s: the trigger %s rejected it (%s)", operation, trigger, code)
     elif row.error is IdentityUnavailable or isinstance(row.error, Outcome):

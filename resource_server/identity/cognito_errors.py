@@ -478,11 +478,11 @@ _WITH_TRIGGERS = {
     *("InitiateAuth", "RespondToAuthChallenge", *_REFRESHING, *_SENDING),
 }
 TRIGGERS: Mapping[str, Row] = {
-    # A migration asks for users whom the pool does not have: its no is an unknown user's.
+    # A migration asks for users whom the pool does not have: its rejection means an unknown user.
     "UserMigration InitiateAuth": _BAD_CREDENTIALS,
     "UserMigration ForgotPassword": _CODE_SENT,
 }
-"""A trigger and an operation, where the trigger's no means something else than the code's row."""
+"""A trigger and an operation, where a rejection means something else than the code's row."""
 _OWN_TRIGGER = _set_up(
     "SCOPES_BY_GROUP or SCOPES_BY_CLIENT of the Pre Token Generation trigger is malformed: "
     "correct it"
