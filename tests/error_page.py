@@ -40,7 +40,7 @@ _TRIGGERS = """\
 
 A Lambda trigger rejects a request by raising an error. Cognito then answers `UserLambdaValidationException` (older pools: `NotAuthorizedException`) with
 `PreSignUp failed with error <text>.`. Its text is for the user, and the service passes it on as `detail`: 400 at sign-up and confirmation, 403 at
-sign-in, in a challenge and at refresh. It leaves out values that the request sent, control characters and `<` and `>`, and cuts the text at 200 characters.
+sign-in, in a challenge and at refresh. It leaves out values that the request sent, control characters and markup, and cuts the text at 200 characters.
 The text of a trigger before the password check (Pre Authentication) reaches everybody who knows a user name: let it say nothing that they may not know.
 
 A trigger that fails in another way is our set-up (`UnexpectedLambdaException`, `InvalidLambdaResponseException`). So is this project's own trigger where

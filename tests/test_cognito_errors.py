@@ -412,7 +412,7 @@ def test_the_log_names_triggers_of_cognitos_alone(message: str, name: str) -> No
         ("PreSignUp failed with error GRACE may not.", "… may not"),
         ("PreSignUp failed with error disgraceful.", "disgraceful"),
         ("PreSignUp failed with error Use Secr3t-passw0rd! no more.", "Use … no more"),
-        ("PreSignUp failed with error <b>no</b>\x1b[31m\r\nnext\u202eline.", "bno/b[31m nextline"),
+        ("PreSignUp failed with error <b>no</b>\x1b[31m\r\nnext\u202eline.", "no[31m nextline"),
         (f"PreSignUp failed with error {'x' * 500}.", "x" * 199 + "…"),
         ("A server's own sentence", "A server's own sentence"),
         ("PreSignUp failed with error .", ""),

@@ -550,6 +550,7 @@ _TRIGGER_NAMES = {
     *("PreSignUp", "PreTokenGeneration", "UserMigration", "VerifyAuthChallengeResponse"),
 }
 _TRIGGER = re.compile(r"([A-Za-z]{3,40}?)(?:V\d)? failed with error (.*)", re.DOTALL)
+_MARKUP = re.compile(r"</?[A-Za-z!][^<>]*>|[<>]")
 _AT = re.compile(r"Value(?: '.*?')? at '([\w.]{1,64})' failed to satisfy", re.DOTALL)
 _NAMED_ATTRIBUTE = re.compile(
     r"(?:given, |provided |attribute |for |schema: |required |[{\n])([a-z_]+)\b", re.IGNORECASE
@@ -675,7 +676,7 @@ def trigger_text(message: str, sent: Sequence[str]) -> str:
     """Return what a trigger says to the user, fit to be shown.
 
     Cognito puts "PreSignUp failed with error" before it and a full stop behind it. What the request
-    sent is left out, as are control characters and the signs of markup. No more than 200 characters
+    sent is left out, as are control characters and markup. No more than 200 characters
     are passed on.
     """
     found = _TRIGGER.match(message)
@@ -683,7 +684,7 @@ def trigger_text(message: str, sent: Sequence[str]) -> str:
     for value in sorted(set(sent), key=len, reverse=True):
         if len(value) >= _SHORTEST_REDACTED:
             text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "…", text, flags=re.IGNORECASE)
-    text = " ".join(re.sub(r"[<>]", "", text).split())
+    text = " ".join(_MARKUP.sub("", text).split())
     text = "".join(character for character in text if character.isprintable())
     return text if len(text) <= _TEXT_LIMIT else f"{text[: _TEXT_LIMIT - 1]}…"
 
