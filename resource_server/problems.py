@@ -7,15 +7,17 @@ users (identity/cognito_errors.py limits it).
 
 import logging
 import re
+import traceback
 from dataclasses import replace
 
 from apiflask import APIFlask, HTTPError
 from flask import Response, current_app, jsonify, request
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException, SecurityError
 
+from resource_server import sqlstates
 from resource_server.auth import challenge, note_refusal, token_requirement
 from resource_server.bodies import Schema
 from resource_server.identity import errors as identity
@@ -25,6 +27,7 @@ from resource_server.refusals import (
     DATABASE_AWAY,
     IDENTITY_PROBLEMS,
     INTERNAL_ERROR,
+    NOT_MIGRATED,
     TOO_MANY,
     Problem,
     error_body,
@@ -40,7 +43,6 @@ _REASONS = {
     error: re.sub(r"(?<!^)(?=[A-Z])", "_", error.__name__).lower() for error in IDENTITY_PROBLEMS
 }
 """What logs and counters call the directory's errors: bad_credentials, username_taken …"""
-_READ_ONLY = "25006"  # SQLSTATE read_only_sql_transaction
 _LOCATIONS = {"json": "body", "form": "body", "query": "query"}
 
 
@@ -51,9 +53,8 @@ def register(app: APIFlask) -> None:
     app.register_error_handler(identity.IdentityError, _identity_error)
     app.register_error_handler(RateLimited, _rate_limited)
     app.register_error_handler(IntegrityError, _conflict)
-    for error in (OperationalError, InterfaceError, PoolTimeoutError):
+    for error in (DBAPIError, PoolTimeoutError):
         app.register_error_handler(error, _database_error)
-    app.register_error_handler(DBAPIError, _other_database_error)
 
 
 def answer(problem: Problem) -> Response:
@@ -166,14 +167,19 @@ def _conflict(_error: IntegrityError) -> Response:
 
 
 def _database_error(error: Exception) -> Response:
-    # The class alone: the text repeats the statement and its parameters.
-    logger.error("the database is unavailable: %s", type(error).__name__)
+    """Answer 503 for what the database or its set-up caused; anything else is our own error."""
+    fault = sqlstates.fault_of(error)
+    cause = getattr(error, "orig", None)
+    # The class and the SQLSTATE alone: the text repeats values.
+    fields = {"error": type(error).__name__, "sqlstate": sqlstates.code_of(cause)}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    if fault is None:
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        fields["exception"] = f"Traceback (most recent call last):\n{trace}{type(error).__name__}"
+        logger.error("a statement failed", extra={"fields": fields})
+        return answer(INTERNAL_ERROR)
+    logger.error("the database is unavailable: %s", fault.message, extra={"fields": fields})
     note_refusal("database_unavailable")
-    return answer(DATABASE_AWAY)
-
-
-def _other_database_error(error: DBAPIError) -> Response:
-    """Answer 503 if the connection was lost, or leads to a standby that takes no writes."""
-    if error.connection_invalidated or getattr(error.orig, "pgcode", None) == _READ_ONLY:
-        return _database_error(error)
-    raise error
+    if fault.is_unmigrated:
+        return answer(NOT_MIGRATED)
+    return answer(DATABASE_AWAY if fault.passes else replace(DATABASE_AWAY, retry_after=None))

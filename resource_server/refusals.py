@@ -79,6 +79,7 @@ IDENTITY_PROBLEMS: dict[type[identity.IdentityError], Problem] = {
     ),
 }
 DATABASE_AWAY = Problem(503, "The database is unavailable", "temporarily_unavailable", 5)
+NOT_MIGRATED = Problem(503, "The database is not migrated", "temporarily_unavailable")
 ACCOUNT_DISABLED = Problem(403, "Inactive user")
 CONFLICT = Problem(409, "The request conflicts with another one")
 INTERNAL_ERROR = Problem(500, "Internal server error", "server_error")

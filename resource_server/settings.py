@@ -116,6 +116,12 @@ class Settings(BaseSettings):
         2, description="how long a statement waits for a lock", examples=[2], ge=0.1, le=3600
     )
 
+    db_limits: Literal["options", "set", "role"] = Field(
+        "options",
+        description="who tells the server the two limits: a start-up parameter, SET, or the role",
+        examples=["role"],
+    )
+
     cognito_allowed_client_ids: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="further app clients whose tokens are accepted, comma separated",

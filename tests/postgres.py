@@ -120,6 +120,25 @@ class DisposablePostgres:
             raise RuntimeError("The server is not away")
         self._serve(self._directory)
 
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop all processes of the server (SIGSTOP): the kernel still takes what it is sent.
+
+        Linux only: it reads the server's children from /proc.
+        """
+        if self._server is None:
+            raise RuntimeError("The server is not running")
+        pid = self._server.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        processes = [pid, *map(int, children)]
+        try:
+            for each in processes:
+                os.kill(each, signal.SIGSTOP)
+            yield
+        finally:
+            for each in processes:
+                os.kill(each, signal.SIGCONT)
+
     def __enter__(self) -> Self:
         self.start()
         return self

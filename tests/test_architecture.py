@@ -34,6 +34,8 @@ LEVELS = [
         "triggers",
         "rate_limits",
         "redis_storage",
+        "postgres",
+        "sqlstates",
     ],
     ["converters", "terminal"],
 ]
@@ -51,6 +53,7 @@ ONLY_IN = {
     "moto": {"emulator", "testing"},
     "opentelemetry": {"telemetry/tracing.py", "telemetry/statements.py"},
     "prometheus_client": {"telemetry"},
+    "psycopg2": {"postgres.py"},
     "redis": {"redis_storage.py"},
 }
 NO_FLASK = [

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg2  # type: ignore[import-untyped]
 import pytest
 import responses
 from apiflask import APIFlask
@@ -19,11 +20,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-from resource_server.database import Connections
+from resource_server import sqlstates
+from resource_server.database import Connections, NotResponding
 from resource_server.extensions import db
 from resource_server.identity.directory import DirectoryUser
 from resource_server.randoms.store import OwnedRandoms
 from resource_server.revocations import store
+from resource_server.settings import SettingsError, load_settings
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.users import accounts, projection
@@ -325,6 +328,300 @@ def test_a_vanished_server_is_noticed(make_app: MakeApp, config: dict[str, str])
         told = driver.get_dsn_parameters()
     names = ("connect_timeout", "keepalives_idle", "keepalives_count", "tcp_user_timeout")
     assert [told[name] for name in names] == ["2", "15", "3", "10000"]
+
+
+# A server that does not respond
+
+LIMIT = {"DB_STATEMENT_TIMEOUT_SECONDS": "0.2"}
+needs_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux lists a process's children in /proc"
+)
+
+
+@pytest.fixture
+def limited(make_app: MakeApp, config: dict[str, str], headers: dict[str, str]) -> APIFlask:
+    """An app with a connection in the pool, and a short limit for a statement."""
+    limited = make_app({**config, **LIMIT})
+    assert limited.test_client().get("/randoms", headers=headers).status_code == 200
+    return limited
+
+
+def _driver_of(error: BaseException | None) -> str:
+    return type(getattr(error, "orig", error)).__name__
+
+
+@needs_linux
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_request_on_a_stopped_server_is_503_within_the_limits(
+    limited: APIFlask, headers: dict[str, str], server: DisposablePostgres, method: str
+) -> None:
+    """The server cannot apply its own limit; the pooled connection is replaced afterwards."""
+    client = limited.test_client()
+    body = BOUNDS if method == "POST" else None
+    with server.stopped():
+        started = time.monotonic()
+        answer = client.open("/randoms", method=method, headers=headers, json=body)
+        assert time.monotonic() - started < 10
+        assert (answer.status_code, answer.json) == (503, AWAY)
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert engine_of(limited).pool.checkedout() == 0  # type: ignore[attr-defined]
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").json["missing"] == ["database"]
+    assert client.get("/randoms", headers=headers).status_code == 200
+
+
+@needs_linux
+@pytest.mark.parametrize("call", ["commit", "rollback", "execute", "executemany", "pool"])
+def test_every_call_on_a_connection_has_an_end(
+    limited: APIFlask, server: DisposablePostgres, call: str
+) -> None:
+    """COMMIT, ROLLBACK, statements, lists of them, and the emptying of a pool."""
+    with limited.app_context():
+        engine = db.engine
+    connection = engine.connect()
+    connection.execute(text("CREATE TEMPORARY TABLE kept (n INT)"))
+    statement = text("DELETE FROM kept WHERE n = :n")
+    calls: dict[str, Callable[[], object]] = {
+        "commit": connection.commit,
+        "rollback": connection.rollback,
+        "execute": lambda: connection.execute(text("SELECT 1")),
+        "executemany": lambda: connection.execute(statement, [{"n": 1}, {"n": 2}]),
+        "pool": engine.dispose,
+    }
+    with server.stopped():
+        if call == "pool":
+            calls[call]()
+            connection.invalidate()
+        else:
+            with pytest.raises(OperationalError) as caught:
+                calls[call]()
+            assert _driver_of(caught.value) == "NoResponse"
+            assert caught.value.connection_invalidated
+    connection.close()
+
+
+def test_long_work_is_not_cut(limited: APIFlask) -> None:
+    """A list of parameters gets the limit for each of them, as the server gives it."""
+    with limited.app_context(), db.engine.connect() as connection:
+        statement = text("SELECT pg_sleep(:seconds)")
+        connection.execute(statement, [{"seconds": 0.15}] * 10)
+
+
+def test_a_connection_that_was_cut_does_not_close_the_file_of_another(limited: APIFlask) -> None:
+    """The descriptor that is shut down is the connection's own, and closed with it."""
+    before = len(list(Path("/dev/fd").iterdir()))
+    for _ in range(3):
+        engine = engine_of(limited)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        engine.dispose()
+    assert len(list(Path("/dev/fd").iterdir())) <= before
+
+
+def test_one_caller_at_a_time_tries_a_database_that_does_not_respond(limited: APIFlask) -> None:
+    """The others fail at once, so that threads are left for what needs no database."""
+    connections: Connections = limited.extensions["resource_server"].connections
+    lost = connections._responsiveness
+    assert lost is not None
+    lost.timed_out = time.monotonic()
+    with connections.autocommit() as first:
+        for opened in (connections.autocommit, connections.transaction):
+            with pytest.raises(NotResponding), opened():
+                pass
+        assert first.execute(text("SELECT 1")).scalar_one() == 1
+    assert not lost.is_lost
+    with connections.autocommit() as one, connections.autocommit() as other:
+        assert one is not other
+
+
+def test_a_slow_statement_among_others_stops_nobody(limited: APIFlask) -> None:
+    """Only when nothing was answered since it began does the database count as lost."""
+    connections: Connections = limited.extensions["resource_server"].connections
+    lost = connections._responsiveness
+    assert lost is not None
+    with connections.autocommit() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        with pytest.raises(OperationalError):
+            connection.execute(text("SELECT pg_sleep(20)"))
+        assert lost.timed_out == driver.began
+        assert lost.is_lost
+        lost.answered = driver.began + 0.001
+        assert not lost.is_lost
+
+
+# Where the limits come from
+
+
+@pytest.mark.parametrize("how", ["options", "set", "role"])
+def test_limits_come_from_where_the_setting_says(
+    make_app: MakeApp, config: dict[str, str], control: Engine, how: str
+) -> None:
+    """By `options` at the start, by SET on a new connection, or by the role alone."""
+    app = make_app({**config, "DB_LIMITS": how, "DB_STATEMENT_TIMEOUT_SECONDS": "3"})
+    with engine_of(app).connect() as connection:
+        found = [
+            connection.execute(text(f"SHOW {name}")).scalar_one()
+            for name in ("statement_timeout", "lock_timeout")
+        ]
+        driver: Any = connection.connection.dbapi_connection
+        sent = driver.get_dsn_parameters()
+    assert found == (["0", "0"] if how == "role" else ["3s", "2s"])
+    assert bool(sent.get("options")) is (how == "options")
+    assert driver.limit == 4
+
+
+@pytest.mark.parametrize("value", ["SET", "none", "options,set"])
+def test_limits_come_from_nowhere_else(config: dict[str, str], value: str) -> None:
+    """Another value stops the service at its start."""
+    with pytest.raises(SettingsError, match="DB_LIMITS"):
+        load_settings({**config, "DB_LIMITS": value})
+
+
+def test_without_start_up_parameters_the_address_still_counts(
+    make_app: MakeApp, config: dict[str, str]
+) -> None:
+    """What DATABASE_URL itself asks for is not taken back by SET."""
+    url = f"{config['DATABASE_URL']}&options=-cstatement_timeout%3D7s"
+    app = make_app({**config, "DATABASE_URL": url, "DB_LIMITS": "set"})
+    with engine_of(app).connect() as connection:
+        assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "7s"
+        assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "2s"
+        driver: Any = connection.connection.dbapi_connection
+    assert driver.limit == 8
+
+
+# A failover
+
+
+def test_connections_to_a_reader_are_dropped_at_the_first_answer(
+    app: APIFlask, headers: dict[str, str], control: Engine
+) -> None:
+    """Pooled connections lead to a standby: one write is 503, the next finds the primary."""
+    client = app.test_client()
+    with app.app_context():
+        engines = [db.engines["AUTOCOMMIT"], db.engine]
+    for engine in engines:
+        with engine.connect() as connection:
+            _make_reader(connection)
+    refused = client.post("/randoms", headers=headers, json=BOUNDS)
+    assert (refused.status_code, refused.json) == (503, AWAY)
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert client.post("/randoms", headers=headers, json=BOUNDS).status_code == 201
+    for engine in engines:
+        with engine.connect() as connection:
+            assert connection.execute(text("SHOW transaction_read_only")).scalar_one() == "off"
+
+
+def test_a_read_that_must_write_finds_the_primary(
+    app: APIFlask, headers: dict[str, str], cognito_pool: CognitoPool
+) -> None:
+    """A GET that makes a new user's row is processed again on a new connection."""
+    with engine_of(app).connect() as connection:
+        _make_reader(connection)
+    new = bearer(cognito_pool.access_token(scope="me randoms"))
+    assert app.test_client().get("/randoms", headers=new).status_code == 200
+
+
+def _make_reader(connection: Connection) -> None:
+    cursor = connection.connection.cursor()
+    cursor.execute("SET default_transaction_read_only = on")
+    connection.connection.commit()
+
+
+def test_a_deadlock_is_no_error_of_a_read(app: APIFlask) -> None:
+    """The server ended one of two transactions: a read is processed again."""
+    calls = []
+
+    @app.get("/unlucky")
+    def unlucky() -> str:
+        calls.append(1)
+        if len(calls) == 1:
+            db.session.execute(text("DO $$BEGIN RAISE 'x' USING ERRCODE = '40P01'; END$$"))
+        return "lucky"
+
+    assert app.test_client().get("/unlucky").text == "lucky"
+
+
+@pytest.mark.parametrize(
+    ("code", "logged", "passes"),
+    [
+        ("55P03", "a lock for longer than DB_LOCK_TIMEOUT_SECONDS", True),
+        ("57014", "longer than DB_STATEMENT_TIMEOUT_SECONDS", True),
+        ("25006", "read-only", True),
+        ("53300", "no connection left", True),
+        ("53100", "disk or memory is full", True),
+        ("57P01", "ended the connection", True),
+        ("57P03", "starting, stopping or recovering", True),
+        ("08006", "failed or was lost", True),
+        ("40001", "because of another one", True),
+        ("28P01", "rejected the user or the password", False),
+        ("3D000", "does not exist", False),
+        ("42501", "lacks a privilege", False),
+        ("42P01", "flask db upgrade", False),
+    ],
+)
+def test_the_log_tells_the_servers_errors_apart(
+    app: APIFlask, caplog: pytest.LogCaptureFixture, *, code: str, logged: str, passes: bool
+) -> None:
+    """By SQLSTATE and a sentence that says what to do; without what was sent."""
+
+    @app.post("/broken")
+    def broken() -> str:
+        statement = f"DO $$BEGIN RAISE 'of a value' USING ERRCODE = '{code}'; END$$"
+        db.session.execute(text(statement))
+        return "done"
+
+    answer = app.test_client().post("/broken")
+    assert answer.status_code == 503
+    assert ("Retry-After" in answer.headers) is passes
+    [record] = [record for record in caplog.records if record.name.endswith(".problems")]
+    assert logged in record.getMessage()
+    fields: Any = record.__dict__["fields"]
+    assert fields["sqlstate"] == code
+    assert "of a value" not in f"{record.getMessage()} {fields} {record.exc_info}"
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("FATAL:  sorry, too many clients already", "53300"),
+        ("FATAL:  remaining connection slots are reserved for non-replication", "53300"),
+        ('FATAL:  too many connections for role "app"', "53300"),
+        ("FATAL:  the database system is starting up", "57P03"),
+        ("FATAL:  the database system is in recovery mode", "57P03"),
+        ('FATAL:  password authentication failed for user "app"', "28P01"),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.1"', "28000"),
+        ('FATAL:  database "app" does not exist', "3D000"),
+        ("FATAL:  unsupported startup parameter: options", "0A000"),
+        ("RDS Proxy currently doesn't support command-line options", "0A000"),
+        ("could not translate host name", None),
+    ],
+)
+def test_a_failed_connection_is_known_by_its_message(message: str, code: str | None) -> None:
+    """The driver has no SQLSTATE for it."""
+    assert sqlstates.code_of(psycopg2.OperationalError(message)) == code
+
+
+def test_an_error_of_a_statement_of_ours_shows_no_value(
+    app: APIFlask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500; the log has the trace, and neither the parameters nor the server's text."""
+
+    @app.get("/broken")
+    def broken() -> str:
+        db.session.execute(text("SELECT CAST(:sent AS INT)"), {"sent": "a secret of ours"})
+        return "done"
+
+    answer = app.test_client().get("/broken")
+    assert answer.status_code == 500
+    [record] = [record for record in caplog.records if record.name.endswith(".problems")]
+    fields: Any = record.__dict__["fields"]
+    assert fields["sqlstate"] == "22P02"
+    assert "in broken" in fields["exception"]
+    assert VALUE not in caplog.text + str(fields)
+
+
+VALUE = "a value that was sent"
 
 
 # Migrations
