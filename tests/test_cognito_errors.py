@@ -68,6 +68,17 @@ def test_every_error_of_the_model_has_a_row(operation: str) -> None:
     assert {(operation, code) for code in overloaded} <= table.OPERATIONS.keys()
 
 
+@pytest.mark.parametrize("operation", [name for name in CALLED if name not in METHODS])
+def test_an_administrator_gets_what_the_directory_names(operation: str) -> None:
+    """What identity/directory.py says, which `flask users` has a sentence for."""
+    named = {errors.NoSuchUser, errors.DirectoryForbidden, errors.TooManyRequests}
+    common = {"AccessDenied", "ExpiredToken", "RequestExpired", "ServiceUnavailable", "Throttling"}
+    for code in {shape.name for shape in _errors(operation)} | common:
+        for message in ("", "Value at 'username' failed to satisfy", "Password attempts exceeded"):
+            row = meaning(operation, code, message)
+            assert row.error in named | {MISCONFIGURED, OUTAGE}, (code, message)
+
+
 def test_no_row_is_left_over() -> None:
     """Each code of a row is in the model, or one that every AWS service may answer."""
     model = {shape.name for name in MODEL.operation_names for shape in _errors(name)}
