@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from resource_server.bodies import MAX_ID
 from resource_server.openapi.reading import Declared
 from resource_server.openapi.schemas import inline, reference
 from resource_server.openapi.security import in_words, requirement
@@ -70,6 +71,7 @@ def _path_parameters(rule: str) -> Iterator[dict[str, Any]]:
         schema: dict[str, Any] = {"type": "string"}
         if converter.startswith("int"):
             schema = {"type": "integer", "format": "int64", "minimum": 0, "examples": [1]}
+            schema["maximum"] = MAX_ID
             if limit := re.search(r"max=(\d+)", converter):
                 schema["maximum"] = int(limit[1])
         elif converter == "uuid":
