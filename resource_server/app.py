@@ -45,6 +45,7 @@ from resource_server.settings import (
 )
 from resource_server.telemetry import cognito_calls
 from resource_server.tokens import CognitoVerifier, DenyList, KeyStore, TrustedPool, UserPool
+from resource_server.tokens.flight import WaitLimit
 from resource_server.users.admin import admin
 from resource_server.users.views import users
 
@@ -130,6 +131,8 @@ def _configure_flask(app: APIFlask, settings: Settings) -> None:
 def _services(
     settings: Settings, connections: database.Connections, metrics: telemetry.Metrics | None
 ) -> Services:
+    # Whoever waits for another service holds a thread: one is always left for other requests.
+    crowd = WaitLimit(max(1, settings.gunicorn_threads - 1))
     revocations = DenyListSnapshot(connections.transaction, poll=settings.revocation_poll_seconds)
     secret = settings.aws_cognito_app_client_secret
     endpoint_url = settings.aws_endpoint_url_cognito_identity_provider
@@ -140,17 +143,19 @@ def _services(
         client_id=settings.aws_cognito_app_client_id,
         client_secret=secret.get_secret_value() if secret else None,
         calls_at_once=settings.cognito_calls_at_once,
+        crowd=crowd,
     )
     directory = CognitoUserDirectory(
         lambda: cognito_calls.watch(
             admin_client(settings.aws_region, endpoint_url=endpoint_url), metrics
         ),
         pool_id=settings.aws_user_pool_id,
+        crowd=crowd,
     )
     return Services(
         settings=settings,
         connections=connections,
-        verifier=_verifier(settings, revocations),
+        verifier=_verifier(settings, revocations, crowd),
         revocations=revocations,
         identity=identity,
         directory=directory,
@@ -172,7 +177,7 @@ def _rate_limits(settings: Settings) -> RateLimits:
     return RateLimits(storage, rules, realm=settings.aws_user_pool_id)
 
 
-def _verifier(settings: Settings, deny_list: DenyList) -> CognitoVerifier:
+def _verifier(settings: Settings, deny_list: DenyList, crowd: WaitLimit) -> CognitoVerifier:
     def keys(pool: UserPool) -> KeyStore:
         return KeyStore(
             pool.jwks_uri,
@@ -180,6 +185,7 @@ def _verifier(settings: Settings, deny_list: DenyList) -> CognitoVerifier:
             cooldown=settings.jwks_cooldown_seconds,
             refresh=settings.jwks_refresh_seconds,
             max_age=settings.jwks_max_age_seconds,
+            crowd=crowd,
         )
 
     further = [

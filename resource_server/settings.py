@@ -145,6 +145,13 @@ class Settings(BaseSettings):
         ge=1,
         le=1000,
     )
+    gunicorn_threads: int = Field(
+        8,
+        description="threads of a process; one fewer may wait for Cognito and for keys",
+        examples=[8],
+        ge=1,
+        le=1024,
+    )
     cognito_domain: str | None = Field(
         None,
         description="the address of the pool's managed login, where /docs signs people in",

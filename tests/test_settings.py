@@ -440,6 +440,7 @@ BOUNDS = [
     ("DB_STATEMENT_TIMEOUT_SECONDS", ["0.1", "3600"], ["0", "3601", "nan"]),
     ("DB_LOCK_TIMEOUT_SECONDS", ["0.1", "3600"], ["0", "3601", "nan"]),
     ("COGNITO_CALLS_AT_ONCE", ["1", "1000"], ["0", "1001", "2.5"]),
+    ("GUNICORN_THREADS", ["1", "1024"], ["0", "1025", "2.5"]),
     ("JWT_LEEWAY_SECONDS", ["0", "0.5", "300"], ["-1", "300.5", "nan", "inf"]),
     ("JWKS_REFRESH_SECONDS", ["1", "86400"], ["0", "-3600", "nan"]),
     ("JWKS_MAX_AGE_SECONDS", ["3600"], ["0", "3599", "nan"]),

@@ -10,6 +10,7 @@ import pytest
 from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
 from resource_server.identity.errors import IdentityUnavailable
 from resource_server.identity.turns import PATIENCE_SECONDS, SLOW_SECONDS, NoTurn, Turns
+from resource_server.tokens.flight import WaitLimit
 from soak.faulty import Fault, FaultyProxy
 
 
@@ -104,6 +105,21 @@ def test_patience_has_an_end(stack: ExitStack) -> None:
     clock.now += PATIENCE_SECONDS
     assert refused.wait(5)
     waiting.join()
+
+
+def test_a_turn_takes_a_place_that_other_waits_share() -> None:
+    """With two threads, a call to Cognito and a download of keys never hold both."""
+    crowd = WaitLimit(1)
+    turns = Turns(4, crowd=crowd)
+    with turns.turn():
+        with crowd.place() as admitted:
+            assert not admitted
+        with pytest.raises(NoTurn), turns.turn():
+            pytest.fail("there was no place")
+    with crowd.place(), pytest.raises(NoTurn), turns.turn():
+        pytest.fail("there was no place")
+    with turns.turn():  # both gave back what they had
+        pass
 
 
 def test_a_silent_cognito_holds_no_more_threads_than_it_may() -> None:

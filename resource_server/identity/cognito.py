@@ -34,7 +34,7 @@ from resource_server.identity.errors import (
     TriggerRejected,
 )
 from resource_server.identity.provider import Challenge, Profile, SignUp, TokenSet
-from resource_server.identity.turns import NoTurn, Turns
+from resource_server.identity.turns import NoTurn, Places, Turns
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -121,7 +121,8 @@ class CognitoIdentityProvider:
 
     `client_secret` is None for a public app client; then no SECRET_HASH is sent. No more than
     `calls_at_once` calls wait for Cognito at any time; more are IdentityUnavailable at once while
-    it is slow, so that it does not hold every thread of this process.
+    it is slow, so that it does not hold every thread of this process. Each call also takes a place
+    in `crowd`, if there is one.
     """
 
     def __init__(
@@ -131,9 +132,10 @@ class CognitoIdentityProvider:
         client_id: str,
         client_secret: str | None = None,
         calls_at_once: int = 4,
+        crowd: Places | None = None,
     ) -> None:
         self._client = client
-        self._turns = Turns(calls_at_once)
+        self._turns = Turns(calls_at_once, crowd=crowd)
         self._client_id = client_id
         self._client_secret = client_secret
         self._lacks_refresh_until = -math.inf

@@ -21,12 +21,14 @@ from resource_server.identity.errors import (
     IdentityUnavailable,
     NoSuchUser,
 )
+from resource_server.identity.turns import NoTurn, Places, Turns
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
 
 logger = logging.getLogger(__name__)
 
+_CALLS_AT_ONCE = 2
 PAGE_SIZE = 60  # the most that ListUsers gives (API reference)
 _LONGEST_NAME = 128  # characters (API reference, AdminGetUser)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -43,14 +45,19 @@ _API_NAMES = {
 
 
 class CognitoUserDirectory:
-    """A UserDirectory that asks Cognito.
+    """A UserDirectory that asks Cognito, two calls at once at most, each with a place in `crowd`.
 
     `make_client` is called at the first need; two threads may make one each, which is harmless.
     """
 
     def __init__(
-        self, make_client: Callable[[], "CognitoIdentityProviderClient"], *, pool_id: str
+        self,
+        make_client: Callable[[], "CognitoIdentityProviderClient"],
+        *,
+        pool_id: str,
+        crowd: Places | None = None,
     ) -> None:
+        self._turns = Turns(_CALLS_AT_ONCE, crowd=crowd)
         self._make_client = make_client
         self._pool_id = pool_id
 
@@ -124,9 +131,13 @@ class CognitoUserDirectory:
         """Call Cognito for this pool; every failure becomes an IdentityError."""
         name = _API_NAMES[operation]
         try:
-            answer: dict[str, Any] = getattr(self._client, operation)(
-                UserPoolId=self._pool_id, **parameters
-            )
+            with self._turns.turn():
+                answer: dict[str, Any] = getattr(self._client, operation)(
+                    UserPoolId=self._pool_id, **parameters
+                )
+        except NoTurn:
+            logger.warning("Cognito %s was not asked: it is slow, and others wait", name)
+            raise IdentityUnavailable from None
         except BotoCoreError as error:
             # Its text may repeat parameters: the class says enough.
             raise failure(table.sdk_meaning(name, error), name, type(error).__name__) from None

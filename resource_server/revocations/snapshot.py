@@ -1,7 +1,6 @@
 """One process's view of the deny list: in memory, at most a few seconds old."""
 
 import math
-import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
@@ -10,6 +9,7 @@ from sqlalchemy import Connection
 from resource_server.revocations import store
 from resource_server.revocations.models import Kind
 from resource_server.tokens import AccessToken, DenyListUnavailable
+from resource_server.tokens.clocks import elapsed, wall
 from resource_server.tokens.flight import SingleFlight, Spawn, back_off, in_thread
 
 CLOCK_DIFFERENCE_SECONDS = 10  # as much as a verifier forgives by default
@@ -28,7 +28,7 @@ class DenyListSnapshot:
     the refresh, `timeout` seconds at most. While the database is away the rows at hand count; a
     process that never read any cannot tell. What this process writes it sees at once.
 
-    `clock` is monotonic, `now` the wall clock, both in seconds.
+    `clock` is for ages, `now` the wall clock, both in seconds.
     """
 
     def __init__(
@@ -37,8 +37,8 @@ class DenyListSnapshot:
         *,
         poll: float = 2,
         timeout: float = 1,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = elapsed,
+        now: Callable[[], float] = wall,
         spawn: Spawn = in_thread,
     ) -> None:
         self._connect = connect
@@ -72,7 +72,7 @@ class DenyListSnapshot:
         Raises DenyListUnavailable if the list was never read and cannot be now.
         """
         age = self._clock() - self._read_at
-        if age >= self._poll:
+        if not 0 <= age < self._poll:  # a clock that went back tells nothing
             self._flight.wait()
             if self._read_at == -math.inf:
                 raise DenyListUnavailable(self._flight.retry_after)

@@ -4,9 +4,11 @@ import logging
 import math
 import os
 import threading
-import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from resource_server.tokens.clocks import elapsed, is_within
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +28,39 @@ def back_off(failures: int) -> float:
     return _BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS)) - 1]
 
 
-class Flight:
-    """One run under way; whoever needs its outcome waits for `done` until `deadline`, no longer."""
+class WaitLimit:
+    """At most `most` threads of a process wait at once; nobody queues for a place.
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
+    A thread that waits serves nobody. So a server with more threads than places always has one
+    left for requests that need not wait.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._reset()
+        _renew_after_fork(self._reset)
+
+    def _reset(self) -> None:
+        self._places = threading.BoundedSemaphore(self._most)
+
+    @contextmanager
+    def place(self) -> Iterator[bool]:
+        """Take a place while the context lasts; the value is False if there is none."""
+        places = self._places
+        taken = places.acquire(blocking=False)
+        try:
+            yield taken
+        finally:
+            if taken:
+                places.release()
+
+
+class Flight:
+    """One run in progress, since `began`; whoever needs its outcome waits for `done`."""
+
+    def __init__(self, began: float, *, follows_failure: bool) -> None:
+        self.began = began
+        self.follows_failure = follows_failure
         self.done = threading.Event()
 
 
@@ -38,8 +68,12 @@ class SingleFlight:
     """Runs `action` in the background, never twice at once; failures back off.
 
     A run that takes longer than `timeout` seconds counts as failed for those who wait, and another
-    may start; if it succeeds after all, what it did counts. `clock` is monotonic, in seconds;
-    `back_off` says how many to wait after so many failures in a row.
+    may start; if it succeeds after all, what it did counts. `clock` is in seconds; `back_off` says
+    how many to wait after so many failures in a row.
+
+    For `patience` seconds since a run began, all threads wait that need it. After that, and for
+    half a minute after a failure, those wait that have a place: in `waiting`, and in `crowd`,
+    which several kinds of waits can share.
     """
 
     def __init__(
@@ -48,9 +82,12 @@ class SingleFlight:
         *,
         name: str,
         timeout: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = elapsed,
         spawn: Spawn = in_thread,
         back_off: Callable[[int], float] = back_off,
+        patience: float = math.inf,
+        waiting: WaitLimit | None = None,
+        crowd: WaitLimit | None = None,
     ) -> None:
         self._action = action
         self._name = name
@@ -58,15 +95,19 @@ class SingleFlight:
         self._clock = clock
         self._spawn = spawn
         self._back_off = back_off
+        self._patience = patience
+        self._waiting = waiting or WaitLimit(1)
+        self._crowd = crowd
         self.successes = 0
         self.failures = 0
-        self._failures_in_a_row = 0
-        self._failing_until = -math.inf
+        self.ended = 0
+        """How many runs have ended; a caller reads it before it looks at their outcome."""
+        self.failures_in_a_row = 0
+        self._failed_at = -math.inf
+        self._pause = 0.0  # seconds since then during which no run may start
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            # A forked child has no such thread, and may have got a lock that is held: renew both.
-            reset = weakref.WeakMethod(self._reset)
-            os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+        # A forked child has no such thread, and may have got a lock that is held: renew both.
+        _renew_after_fork(self._reset)
 
     def _reset(self) -> None:
         self.lock = threading.Lock()
@@ -81,33 +122,99 @@ class SingleFlight:
     @property
     def retry_after(self) -> int:
         """Whole seconds, at least one, until failures no longer forbid a run."""
-        wait = self._failing_until - self._clock()
-        return max(1, math.ceil(wait)) if math.isfinite(wait) else 1
+        now = self._clock()
+        if not is_within(self._pause, self._failed_at, now):
+            return 1
+        return max(1, math.ceil(self._failed_at + self._pause - now))
 
-    def start(self) -> Flight | None:
-        """Join the run under way, or start one; None while failures forbid it."""
+    def start(self) -> None:
+        """Start a run in the background, unless one is in progress or failures forbid it."""
+        self._start()
+
+    def start_or_wait(self, seconds: float) -> None:
+        """Start a run in the background; after a failed one, whoever starts the next waits for it.
+
+        Where the processor stops after each response (AWS Lambda), no run in the background ever
+        ends. The wait is `seconds` at most, and only with a place in `waiting`.
+        """
+        flight, is_new = self._start()
+        if flight is not None and is_new and flight.follows_failure:
+            with self._place() as taken:
+                if taken:
+                    self._wait_until_old(flight, seconds)
+
+    def wait(
+        self,
+        *,
+        seen: int | None = None,
+        allowed: Callable[[float], bool] | None = None,
+        patient: bool = True,
+    ) -> bool:
+        """Join the run in progress, or start one, and wait for it until its deadline.
+
+        Failures forbid a new run for a while. So does a run that ended since `seen`, the value of
+        `ended` when the caller last looked: it may have brought what the caller needs. `allowed` is
+        asked last, with the time, when nothing else forbids a new run. `patient=False` waits only
+        with a place in `waiting`.
+
+        Return False if there is a run to wait for and too many threads wait already.
+        """
+        flight, _ = self._start(seen, allowed)
+        if flight is None:
+            return True
+        with self._place() as taken:
+            if taken:
+                self._wait_until_old(flight, self._timeout)
+                return True
+        if not patient or self._failed_lately():
+            return False
+        self._wait_until_old(flight, min(self._patience, self._timeout))
+        return True
+
+    @contextmanager
+    def _place(self) -> Iterator[bool]:
+        """Take a place among those who may wait until the deadline."""
+        with self._waiting.place() as taken:
+            if not taken or self._crowd is None:
+                yield taken
+                return
+            with self._crowd.place() as admitted:
+                yield admitted
+
+    def _wait_until_old(self, flight: Flight, seconds: float) -> None:
+        flight.done.wait(max(0.0, min(seconds, flight.began + seconds - self._clock())))
+
+    def _failed_lately(self) -> bool:
+        lately = is_within(_BACK_OFF_SECONDS[-1], self._failed_at, self._clock())
+        return self.failures_in_a_row > 0 and lately
+
+    def _start(
+        self, seen: int | None = None, allowed: Callable[[float], bool] | None = None
+    ) -> tuple[Flight | None, bool]:
+        """Return the run to wait for, if there is one, and whether it began just now."""
         with self.lock:
             now = self._clock()
-            if self._flight is not None and now >= self._flight.deadline:
-                self._flight = None  # it hangs where no timeout reaches it
-                self._note_failure()
+            if self._flight is not None and not is_within(self._timeout, self._flight.began, now):
+                # It hangs where no timeout reaches it, or the process was stopped: that is no
+                # reason for a pause from now on.
+                self._note_failure(min(now, self._flight.began + self._timeout))
+                self._flight = None
             if self._flight is not None:
-                return self._flight
-            if now < self._failing_until or self._running >= _MOST_RUNS:
-                return None
+                return self._flight, False
+            if (
+                (seen is not None and seen != self.ended)
+                or is_within(self._pause, self._failed_at, now)
+                or self._running >= _MOST_RUNS
+                or not (allowed is None or allowed(now))
+            ):
+                return None, False
             self._running += 1
-            flight = self._flight = Flight(deadline=now + self._timeout)
+            flight = self._flight = Flight(now, follows_failure=self.failures_in_a_row > 0)
         try:
             self._spawn(lambda: self._run(flight))
         except RuntimeError:  # no thread to be had
             self._end(flight, failed=True)
-        return flight
-
-    def wait(self) -> None:
-        """Join the run under way, or start one, and wait for it until its deadline."""
-        flight = self.start()
-        if flight is not None:
-            flight.done.wait(max(0.0, flight.deadline - self._clock()))
+        return flight, True
 
     def _run(self, flight: Flight) -> None:
         failed = True
@@ -122,16 +229,24 @@ class SingleFlight:
     def _end(self, flight: Flight, *, failed: bool) -> None:
         with self.lock:
             self._running -= 1
+            self.ended += 1
             if not failed:
                 self.successes += 1
-                self._failures_in_a_row, self._failing_until = 0, -math.inf
+                self.failures_in_a_row, self._pause = 0, 0.0
             if self._flight is flight:  # else it was given up, and counted as failed, before
                 self._flight = None
                 if failed:
-                    self._note_failure()
+                    self._note_failure(self._clock())
         flight.done.set()
 
-    def _note_failure(self) -> None:
+    def _note_failure(self, failed_at: float) -> None:
         self.failures += 1
-        self._failures_in_a_row += 1
-        self._failing_until = self._clock() + self._back_off(self._failures_in_a_row)
+        self.failures_in_a_row += 1
+        self._failed_at, self._pause = failed_at, self._back_off(self.failures_in_a_row)
+
+
+def _renew_after_fork(reset: Callable[[], None]) -> None:
+    """Call a method in a forked child, as long as its object is there."""
+    if hasattr(os, "register_at_fork"):
+        method = weakref.WeakMethod(reset)
+        os.register_at_fork(after_in_child=lambda: (call := method()) and call())

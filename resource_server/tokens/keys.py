@@ -7,7 +7,6 @@ than the deadline, and any number of threads that need keys at once share one do
 
 import json
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,9 +14,10 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
+from resource_server.tokens.clocks import elapsed, is_within
 from resource_server.tokens.download import download
 from resource_server.tokens.errors import KeysUnavailable, MalformedToken, UnknownKey
-from resource_server.tokens.flight import SingleFlight, back_off
+from resource_server.tokens.flight import SingleFlight, WaitLimit, back_off
 from resource_server.tokens.parsing import base64url_decode
 
 MIN_RSA_BITS = 2048
@@ -128,13 +128,24 @@ class KeyStats:
     """How often keys past their soft age were used."""
 
 
+_PATIENCE_SECONDS = 0.5
+_FOREGROUND_SECONDS = 1.0
+DOWNLOADS_AWAITED = WaitLimit(2)
+"""The threads of this process that may wait for slow downloads, of all pools together."""
+
+
 class KeyStore:
     """One pool's keys in this process.
 
     Past `refresh` seconds one download runs in the background while requests go on with the keys
-    at hand; past `max_age` seconds without a success there are none. Tokens with an unknown `kid`
-    cause one download per `cooldown` seconds, however many they are. Failures back off, as long
-    as there are keys. All durations are in seconds, on the monotonic `clock`.
+    at hand. After one that failed, the request that starts the next waits for it, a second at most.
+    Past `max_age` seconds without a success there are no keys. Tokens with an unknown `kid` cause
+    one download per `cooldown` seconds, however many they are. Failures back off, as long as there
+    are keys. All durations are in seconds, on `clock`.
+
+    A slow download holds two threads of a process (`DOWNLOADS_AWAITED`), and takes their places in
+    `crowd`, never all threads. Others that need it get KeysUnavailable at once. Only in the first
+    half second of the first download do all of them wait: without keys no token can be verified.
     """
 
     def __init__(
@@ -146,7 +157,8 @@ class KeyStore:
         cooldown: float = 30,
         refresh: float = 3600,
         max_age: float = 86_400,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = elapsed,
+        crowd: WaitLimit | None = None,
     ) -> None:
         self._uri = uri
         self._fetch = fetch
@@ -156,8 +168,7 @@ class KeyStore:
         self._max_age = max_age
         self._clock = clock
         self._keys: KeySet | None = None
-        self._fetched_at = self._started_at = -math.inf
-        self._cooling_until = -math.inf
+        self._fetched_at = self._started_at = self._looked_at = -math.inf
         self._stale_serves = 0
         self._flight = SingleFlight(
             self._download,
@@ -165,40 +176,45 @@ class KeyStore:
             timeout=timeout,
             clock=clock,
             back_off=self._back_off,
+            patience=_PATIENCE_SECONDS,
+            waiting=DOWNLOADS_AWAITED,
+            crowd=crowd,
         )
 
     def find(self, kid: str) -> tuple[KeySet, RSAPublicKey]:
         """Return the key with this id, and the set it is in.
 
         Raises UnknownKey if the keys at hand have none with this id and looking again did not help
-        or may not be done yet, KeysUnavailable if there are no keys.
+        or may not be done yet. Raises KeysUnavailable if there are no keys, or if a download may
+        bring this one and too many threads wait for it already.
         """
         keys = self.current()
         if keys is not None and kid in keys.keys:
             return keys, keys.keys[kid]
-        if keys is None or self._may_look_again():
-            self._flight.wait()
-            keys = self.current()
-        if keys is None:
-            raise KeysUnavailable(self._flight.retry_after)
+        seen = self._flight.ended
+        keys = self.current()  # once more: a download may have ended before `seen` was read
+        if keys is None or kid not in keys.keys:
+            keys = self._look_again(seen, keys)
         try:
             return keys, keys.keys[kid]
         except KeyError:
             # The download just made for it counts as the one that an unknown key may cause.
-            self._cooling_until = max(self._cooling_until, self._fetched_at + self._cooldown)
+            self._looked_at = max(self._looked_at, self._fetched_at)
             raise UnknownKey from None
 
     def current(self) -> KeySet | None:
         """Return the keys at hand if they are young enough, and start a refresh when it is due."""
-        age = self._clock() - self._fetched_at
-        if age < self._refresh:
+        now = self._clock()
+        if is_within(self._refresh, self._fetched_at, now):
             return self._keys
         if self._keys is None:
             return None
-        self._flight.start()
-        if age >= self._max_age:
+        if not is_within(self._max_age, self._fetched_at, now):
+            self._flight.start()
             return None
-        self._stale_serves += 1
+        self._flight.start_or_wait(_FOREGROUND_SECONDS)
+        if not is_within(self._refresh, self._fetched_at, now):
+            self._stale_serves += 1
         return self._keys
 
     def ready(self) -> bool:
@@ -218,26 +234,36 @@ class KeyStore:
             stale_serves=self._stale_serves,
         )
 
-    def _may_look_again(self) -> bool:
-        """Tell whether an unknown key may cause a download, or wait for the one under way."""
-        with self._flight.lock:
-            if self._flight.under_way:
-                return True
-            now = self._clock()
-            if now < self._cooling_until:
-                return False
-            self._cooling_until = now + self._cooldown
-            return True
+    def _look_again(self, seen: int, keys: KeySet | None) -> KeySet:
+        """Download the keys if that may be done now, and return those then at hand.
+
+        Raises KeysUnavailable.
+        """
+        if keys is None:
+            has_waited = self._flight.wait(seen=seen)
+        else:
+            has_waited = self._flight.wait(seen=seen, allowed=self._has_cooled, patient=False)
+        keys = self.current()
+        if keys is None or not has_waited:
+            raise KeysUnavailable(self._flight.retry_after)
+        return keys
+
+    def _has_cooled(self, now: float) -> bool:
+        """Tell whether an unknown key may cause a download; if so, the next pause begins."""
+        if is_within(self._cooldown, self._looked_at, now):
+            return False
+        self._looked_at = now
+        return True
 
     def _back_off(self, failures: int) -> float:
         """Wait longer after each failure; but a process without keys tries every second."""
-        has_keys = self._clock() - self._fetched_at < self._max_age
+        has_keys = is_within(self._max_age, self._fetched_at, self._clock())
         return back_off(failures) if has_keys else 1
 
     def _download(self) -> None:
         started = self._clock()
         keys = KeySet.parse(self._fetch(self._uri, self._timeout))
-        if started < self._started_at:
+        if started < self._started_at <= self._clock():
             return  # it hung, and one that began later was quicker: that one knows better
         self._started_at = started
         if self._keys is not None and keys.same_as(self._keys):

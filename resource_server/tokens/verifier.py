@@ -1,7 +1,6 @@
 """The verifier: the checks, in their order."""
 
 import functools
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from resource_server.tokens.cache import Remembered, TokenCache
 from resource_server.tokens.claims import AccessToken, check_claims, check_times
+from resource_server.tokens.clocks import wall
 from resource_server.tokens.errors import (
     BadSignature,
     InvalidClaim,
@@ -109,7 +109,7 @@ class CognitoVerifier:
         deny_list: DenyList | None = None,
         leeway: float = 10,
         cache_size: int = 10_000,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = wall,
     ) -> None:
         first = TrustedPool(pool, client_ids=client_ids, keys=keys)
         self.pools = (first, *also_trust)

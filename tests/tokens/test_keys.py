@@ -27,6 +27,8 @@ from resource_server.tokens import (
     errors,
     fetch_jwks,
 )
+from resource_server.tokens.flight import WaitLimit
+from resource_server.tokens.keys import DOWNLOADS_AWAITED
 from tests.tokens.doubles import URI, Forge, JwksServer, document, encoded, published, rs256
 
 MEBIBYTE = 1024 * 1024
@@ -321,11 +323,103 @@ def test_an_unknown_key_causes_one_download_per_cooldown(server: JwksServer, kid
         assert server.fetches == fetches
 
 
+def outcome(store: KeyStore, kid: str) -> type[Exception] | None:
+    """Ask for a key, and return how that fails."""
+    try:
+        store.find(kid)
+    except errors.TokenError as error:
+        return type(error)
+    return None
+
+
 def test_many_threads_with_unknown_keys_cause_one_download(server: JwksServer, kid: str) -> None:
-    """A flood at once is no more than one."""
+    """A flood at once is no more than one; whoever does not wait for it is told to come back."""
     store = server.warm_store(kid)
-    at_once(30, lambda index: unknown(store, str(index)), server.hold())
+    found = at_once(30, lambda index: outcome(store, str(index)), server.hold())
+    assert set(found) <= {errors.UnknownKey, KeysUnavailable}
     assert server.fetches == 2
+
+
+def waiting(store: KeyStore, kid: str, count: int) -> list[threading.Thread]:
+    """Let so many threads wait for the download of a key, and return them."""
+    threads = [threading.Thread(target=outcome, args=(store, kid)) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def places(limit: WaitLimit) -> int:
+    """Count the places that are free."""
+    return int(limit._places._value)
+
+
+def wait_until_full(limit: WaitLimit) -> None:
+    """Wait until all places are taken."""
+    deadline = time.monotonic() + 10
+    while places(limit):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("threads", [2, 8])
+def test_a_download_that_hangs_holds_never_all_threads(
+    server: JwksServer, kid: str, new_kid: str, rotated: bytes, *, threads: int
+) -> None:
+    """Tokens of known keys are verified, others are told at once to come back."""
+    crowd = WaitLimit(threads - 1)
+    store = server.warm_store(kid, timeout=60, crowd=crowd)
+    server.body, gate = rotated, server.hold()
+    holding = min(2, threads - 1)
+    waiters = waiting(store, new_kid, holding)
+    wait_until_full(DOWNLOADS_AWAITED if holding == 2 else crowd)
+    for _ in range(16):
+        assert outcome(store, new_kid) is KeysUnavailable
+        assert outcome(store, kid) is None
+    assert places(crowd) == threads - 1 - holding
+    gate.set()
+    for thread in waiters:
+        thread.join(10)
+    assert outcome(store, new_kid) is None
+    assert server.fetches == 2
+    assert places(DOWNLOADS_AWAITED) == 2
+
+
+def test_downloads_of_several_pools_share_the_places(server: JwksServer, kid: str) -> None:
+    """Two pools whose keys are away hold no more threads than one."""
+    gate, others = server.hold(), JwksServer(server.body)
+    store, other = server.store(timeout=60), others.warm_store(kid, timeout=60)
+    waiters = waiting(store, kid, 2)
+    wait_until_full(DOWNLOADS_AWAITED)
+    others_gate = others.hold()
+    assert outcome(other, "unknown") is KeysUnavailable
+    for opened in (gate, others_gate):
+        opened.set()
+    for thread in waiters:
+        thread.join(10)
+
+
+def test_a_download_that_ended_just_now_is_not_made_again(server: JwksServer, kid: str) -> None:
+    """A thread that looked before it ended looks once more instead of downloading."""
+    store = server.store()
+    seen = store._flight.ended
+    store.find(kid)
+    assert store._flight.wait(seen=seen)
+    assert kid in store._look_again(seen, None).keys
+    assert server.fetches == 1
+
+
+def test_a_cold_process_lets_a_rush_wait_for_its_keys(server: JwksServer, kid: str) -> None:
+    """For half a second, as long as no download failed: without keys nothing can be verified."""
+    store, gate = server.store(crowd=WaitLimit(1)), server.hold()
+    assert at_once(16, lambda _: outcome(store, kid), gate) == [None] * 16
+    server.body, server.seconds = requests.ConnectionError("down"), 86_400
+    assert outcome(store, kid) is KeysUnavailable
+    server.finish_all()
+    server.hold()
+    server.seconds += 30
+    with DOWNLOADS_AWAITED.place(), DOWNLOADS_AWAITED.place():
+        server.seconds -= 20
+        assert outcome(store, kid) is KeysUnavailable  # at once: the last download failed
 
 
 def test_a_cold_store_asks_once_for_an_unknown_key(server: JwksServer) -> None:
@@ -496,6 +590,52 @@ def test_during_the_download_for_one_new_key_others_wait_for_it(
     first.join(10)
     assert found[0] == found[1]
     assert server.fetches == 2
+
+
+def test_after_a_failed_refresh_the_next_caller_waits_for_one(
+    forge: Forge, server: JwksServer, rotated: bytes
+) -> None:
+    """A process that is stopped between requests ends no refresh in the background (AWS Lambda)."""
+    verifier = forge.verifier()
+    verifier.verify(forge.token())
+    server.finish()
+    server.hold()
+    server.seconds = 3600
+    assert verifier.verify(forge.token())  # with the keys at hand; then the process is stopped
+    server.seconds, server.body, server.gate = 4200, rotated, None
+    with pytest.raises(errors.UnknownKey):
+        verifier.verify(forge.token())
+    assert verifier.verify(rotated_token(forge))
+
+
+def test_only_one_caller_waits_after_a_failed_refresh(server: JwksServer, kid: str) -> None:
+    """Others go on with the keys at hand, as without a failure."""
+    store = server.warm_store(kid)
+    good, server.body = server.body, OSError("down")
+    server.seconds = 3600
+    assert store.find(kid)
+    server.finish()
+    server.body, gate, server.seconds = good, server.hold(), 3601
+    waiters = waiting(store, kid, 1)
+    server.begun()
+    for _ in range(20):
+        assert outcome(store, kid) is None
+    gate.set()
+    waiters[0].join(10)
+    assert (store.stats().age, store.stats().stale_serves) == (0, 21)
+
+
+def test_a_clock_that_went_back_makes_keys_old(server: JwksServer, kid: str) -> None:
+    """As after a test that froze the time: they are downloaded once more, and then kept."""
+    server.seconds = 2_000_000_000
+    store = server.warm_store(kid)
+    server.seconds = 100
+    assert store.find(kid)
+    assert store.find(kid)
+    assert server.fetches == 2
+    server.seconds = 50
+    assert store.find(kid)
+    assert server.fetches == 3
 
 
 def test_refreshes_that_fail_back_off(server: JwksServer, kid: str) -> None:
