@@ -6,6 +6,7 @@ than the deadline, and any number of threads that need keys at once share one do
 """
 
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from resource_server.tokens.download import download
 from resource_server.tokens.errors import KeysUnavailable, MalformedToken, UnknownKey
 from resource_server.tokens.flight import SingleFlight, WaitLimit, back_off
 from resource_server.tokens.parsing import base64url_decode
+from resource_server.tokens.rsa import weakness
 
-MIN_RSA_BITS = 2048
+logger = logging.getLogger(__name__)
+
 MAX_JWKS_BYTES = 1024 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -89,7 +92,10 @@ def _public_key(member: dict[str, Any]) -> RSAPublicKey | None:
         key = numbers.public_key()
     except (KeyError, AttributeError, ValueError, MalformedToken):
         return None
-    return key if key.key_size >= MIN_RSA_BITS else None
+    if (reason := weakness(numbers.n, numbers.e)) is not None:
+        logger.warning("A key of the key set (JWKS) is not used: %s.", reason)
+        return None
+    return key
 
 
 def require_https(uri: str) -> None:

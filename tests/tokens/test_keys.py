@@ -29,6 +29,7 @@ from resource_server.tokens import (
 )
 from resource_server.tokens.flight import WaitLimit
 from resource_server.tokens.keys import DOWNLOADS_AWAITED
+from resource_server.tokens.rsa import weakness
 from tests.tokens.doubles import URI, Forge, JwksServer, document, encoded, published, rs256
 
 MEBIBYTE = 1024 * 1024
@@ -41,7 +42,10 @@ def encoded_number(number: int) -> str:
 
 def rsa_jwk(bits: int, odd: int = 1) -> dict[str, Any]:
     """Write a public key of this size; nobody needs its factors."""
-    return {"kty": "RSA", "kid": "k", "e": "AQAB", "n": encoded_number(2 ** (bits - 1) + odd)}
+    number = 2 ** (bits - 1) + odd
+    while weakness(number, 65_537) == "its modulus has a small factor":
+        number += 2
+    return {"kty": "RSA", "kid": "k", "e": "AQAB", "n": encoded_number(number)}
 
 
 def without(member: str, jwk: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +134,7 @@ UNUSABLE: list[Any] = [
     pytest.param(lambda k, _: k | {"e": "AA"}, id="rfc7518-6.3.1.2-e-zero"),
     pytest.param(lambda k, _: k | {"e": "AQ"}, id="rfc7518-6.3.1.2-e-one"),
     pytest.param(lambda k, _: k | {"e": "Ag"}, id="rfc7518-6.3.1.2-e-two"),
+    pytest.param(lambda k, _: k | {"e": "Aw"}, id="fips186-5-A.1.1-e-three"),
     pytest.param(lambda k, _: k | {"e": 65537}, id="rfc7518-6.3.1.2-e-number"),
     pytest.param(lambda k, _: k | {"e": "AQAB="}, id="rfc7518-6.3.1.2-e-padded"),
     pytest.param(lambda k, _: k | {"e": k["n"]}, id="rfc7518-6.3.1.2-e-as-large-as-n"),
@@ -542,7 +547,7 @@ BAD_ANSWERS: dict[str, bytes | BaseException] = {
     "empty-set": b'{"keys":[]}',
     "empty-object": b"{}",
     "private-key-alone": document(rsa_jwk(2048) | {"d": "AQ"}),
-    "two-keys-under-one-id": document(rsa_jwk(2048), rsa_jwk(2048, odd=3)),
+    "two-keys-under-one-id": document(rsa_jwk(2048), rsa_jwk(2048, odd=2**40 + 1)),
 }
 
 
