@@ -159,6 +159,8 @@ MESSAGES: list[tuple[str, str, str, type[errors.IdentityError] | Outcome]] = [
      errors.BadCredentials),
     ("InitiateAuth", "NotAuthorizedException",
      "User account has expired, it must be reset by an administrator.", errors.BadCredentials),
+    ("RespondToAuthChallenge", "NotAuthorizedException",
+     "Unable to login because of security reasons", errors.BadCredentials),
     ("InitiateAuth", "NotAuthorizedException", "Password attempts exceeded",
      errors.TooManyRequests),
     ("InitiateAuth", "NotAuthorizedException", "A message of next year", errors.BadCredentials),

@@ -437,6 +437,9 @@ MESSAGES: Sequence[Message] = (
     Message("Incorrect username or password", _BAD_CREDENTIALS, (*_SIGN_IN, *_CHALLENGE)),
     Message("User is disabled", _BAD_CREDENTIALS, (*_SIGN_IN, *_CHALLENGE)),
     Message("User does not exist", _BAD_CREDENTIALS, (*_SIGN_IN, *_CHALLENGE)),
+    Message(
+        "Unable to login because of security reasons", _BAD_CREDENTIALS, (*_SIGN_IN, *_CHALLENGE)
+    ),
     Message("Temporary password has expired", _BAD_CREDENTIALS, _SIGN_IN),
     Message("User account has expired", _BAD_CREDENTIALS, _SIGN_IN),
     Message("Password has expired", _BAD_CREDENTIALS, _SIGN_IN),
