@@ -220,14 +220,20 @@ def migration_engine(settings: Settings) -> Engine:
     Its statements have no limit, neither here nor at the server. That is said in each transaction
     (SET LOCAL), so that a pooler gets its connection back as it was.
     """
-    url = settings.sqlalchemy_url or make_url(_SQLITE)
-    if url.get_backend_name() != "postgresql":
+    url = settings.sqlalchemy_url
+    if url is None or url.get_backend_name() != "postgresql":
         return db.engine
     limits = {"statement_timeout": 0} | _lock_limit(settings, url)
     arguments = _connect_arguments(settings, url)
     if settings.db_limits == "options":
         arguments["options"] = _options(limits, url, wins=False)
-    engine = create_engine(url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        connect_args=arguments,
+        hide_parameters=True,
+        use_native_hstore=False,
+    )
 
     def set_limits(connection: Connection) -> None:
         driver: Any = connection.connection.dbapi_connection
@@ -237,6 +243,14 @@ def migration_engine(settings: Settings) -> Engine:
 
     event.listen(engine, "begin", set_limits)
     return engine
+
+
+def describe(url: URL) -> str:
+    """Return which database an address means, without user, password and parameters."""
+    if url.get_backend_name() == "sqlite":
+        return f"SQLite in {url.database}"
+    host = url.host or "the local socket"
+    return f"the database {url.database} on {host}{f':{url.port}' if url.port else ''}"
 
 
 def _migrate(app: APIFlask) -> object:

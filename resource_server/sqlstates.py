@@ -93,8 +93,8 @@ _BY_CODE = {
     "53200": _FULL,
     "55P03": _LOCKED,
     "57014": DatabaseFault(
-        "A statement took longer than DB_STATEMENT_TIMEOUT_SECONDS, or an administrator canceled "
-        "it. Look at the server's load and at pg_stat_activity."
+        "A statement took longer than DB_STATEMENT_TIMEOUT_SECONDS or the role's own limit, or an "
+        "administrator canceled it. Look at the server's load and at pg_stat_activity."
     ),
     "57P01": DatabaseFault("The server ended the connection (57P01), as it does when it stops."),
     "57P02": DatabaseFault("The server ended all connections after a crash. It recovers."),

@@ -1,6 +1,10 @@
 """The database away, back, slow, and asked for by everybody at once."""
 
 import os
+import pwd
+import re
+import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -14,18 +18,20 @@ import psycopg2  # type: ignore[import-untyped]
 import pytest
 import responses
 from apiflask import APIFlask
-from flask_migrate import upgrade
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from flask_migrate import downgrade, upgrade
+from flask_migrate.cli import db as db_commands  # type: ignore[import-not-found]
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from resource_server import sqlstates
-from resource_server.database import Connections, NotResponding
+from resource_server.database import Connections, NotResponding, migration_engine
 from resource_server.extensions import db
 from resource_server.identity.directory import DirectoryUser
 from resource_server.randoms.store import OwnedRandoms
 from resource_server.revocations import store
+from resource_server.services import services
 from resource_server.settings import SettingsError, load_settings
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
@@ -35,6 +41,7 @@ from tests.postgres import DisposablePostgres
 
 MakeApp = Callable[[Mapping[str, str]], APIFlask]
 ROOT = Path(__file__).parent.parent
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 AWAY = {"detail": "The database is unavailable"}
 BOUNDS = {"min_value": 1, "max_value": 6}
 POOL = {
@@ -687,6 +694,219 @@ def test_a_migration_does_not_wait_for_ever(
         assert "another `flask db` is at work, and 0.3 s were not enough" in caplog.text
         upgrade()
         upgrade()
+
+
+@pytest.mark.parametrize("how", ["options", "set", "role"])
+def test_a_migration_leaves_nothing_on_its_connections(
+    make_app: MakeApp, config: dict[str, str], how: str
+) -> None:
+    """A pooler gives them to others: no lock, no limit, as a look at each says before it closes."""
+    app = make_app({**config, "DB_LIMITS": how})
+    left = []
+    sent = []
+
+    def look(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name, setting FROM pg_settings WHERE source = 'session' "
+                "AND name <> 'transaction_isolation' UNION ALL "  # this transaction's own
+                "SELECT locktype, mode FROM pg_locks WHERE pid = pg_backend_pid() "
+                "AND locktype = 'advisory'"
+            )
+            left.append(cursor.fetchall())
+
+    def note(*told: Any) -> None:
+        sent.append(told[2])
+
+    with (
+        _listening(NullPool, "close", look),
+        _listening(Engine, "before_cursor_execute", note),
+        app.app_context(),
+    ):
+        upgrade()
+        downgrade(revision="0001")
+    assert len(left) == 4  # two connections each: the lock's, the work's
+    assert [entry for entry in left if entry] == []
+    assert any("pg_try_advisory_xact_lock" in statement for statement in sent)
+    session = re.compile(
+        r"SET (?!LOCAL)|pg_(try_)?advisory_lock|LISTEN|PREPARE|TEMP", re.IGNORECASE
+    )
+    kept = [statement for statement in sent if session.match(statement)]
+    assert kept == []
+
+
+def test_a_migration_has_no_limit_but_for_locks(
+    make_app: MakeApp, config: dict[str, str], control: Engine
+) -> None:
+    """The role's own limit does not hold, either: an index takes as long as it takes."""
+    with control.connect() as connection:
+        connection.execute(text("ALTER ROLE postgres SET statement_timeout = '900ms'"))
+    app = make_app({**config, "DB_LIMITS": "role"})
+    try:
+        with app.app_context():
+            engine = migration_engine(services().settings)
+        with engine.connect() as connection:
+            found = [
+                connection.execute(text(f"SHOW {name}")).scalar_one()
+                for name in ("statement_timeout", "lock_timeout")
+            ]
+    finally:
+        with control.connect() as connection:
+            connection.execute(text("SET statement_timeout = 0"))
+            connection.execute(text("ALTER ROLE postgres RESET statement_timeout"))
+    assert found == ["0", "2s"]
+
+
+@pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")
+def test_migrations_go_through_a_pooler_in_transaction_mode(
+    url: str, control: Engine, tmp_path: Path
+) -> None:
+    """With PgBouncer in between; what comes next on its connections finds nothing."""
+    address = make_url(url)
+    port = _free_port()
+    (tmp_path / "users.txt").write_text('"postgres" ""\n')
+    (tmp_path / "pgbouncer.ini").write_text(
+        f"[databases]\napp = host={address.query['host']} port=5432 dbname=app user=postgres\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = trust\nauth_file = {tmp_path}/users.txt\npool_mode = transaction\n"
+        "default_pool_size = 2\n"
+    )
+    for path in (tmp_path, *tmp_path.iterdir(), *tmp_path.parents[:2]):
+        path.chmod(path.stat().st_mode | 0o055)
+    user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
+    pooled = f"postgresql+psycopg2://postgres@127.0.0.1:{port}/app"
+    environment = {**POOL, "DATABASE_URL": pooled, "DB_LIMITS": "role", "FLASK_APP": "wsgi"}
+    pooler = subprocess.Popen(
+        [str(PGBOUNCER), str(tmp_path / "pgbouncer.ini")],
+        user=user,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for_port(port)
+        done = subprocess.run(
+            [sys.executable, "-m", "flask", "db", "upgrade"],
+            cwd=ROOT,
+            env={**environment, "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        engine = create_engine(pooled, poolclass=NullPool)
+        with engine.connect() as one, engine.connect() as other:  # both of the pooler's
+            for connection in (one, other):
+                assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "0"
+                assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "0"
+        with control.connect() as connection:
+            locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+            assert connection.execute(locks).scalar_one() == 0
+    finally:
+        pooler.terminate()
+        pooler.wait(10)
+    assert rows(control) == 0
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+# What `flask db` says
+
+
+def _flask_db(app: APIFlask, *arguments: str) -> tuple[int, str]:
+    """Run a command; return its status and all that it wrote."""
+    result = app.test_cli_runner().invoke(db_commands, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def test_flask_db_says_what_it_did(make_app: MakeApp, config: dict[str, str]) -> None:
+    """From which revision to which, in which database; without user and password."""
+    app = make_app(config)
+    place = "the database app on the local socket"
+    assert _flask_db(app, "upgrade") == (0, f"Upgraded {place} from no tables to 0003.\n")
+    assert _flask_db(app, "upgrade") == (0, f"Nothing to do: {place} is already at 0003.\n")
+    assert _flask_db(app, "downgrade", "0001") == (0, f"Downgraded {place} from 0003 to 0001.\n")
+    assert _flask_db(app, "stamp", "0003") == (0, f"Marked {place} from 0001 to 0003.\n")
+    assert _flask_db(app, "current")[0] == 0
+
+
+@pytest.mark.parametrize("on", ["postgresql", "sqlite"])
+def test_an_older_release_leaves_the_tables_of_a_later_one(
+    make_app: MakeApp,
+    config: dict[str, str],
+    sqlite_url: str,
+    caplog: pytest.LogCaptureFixture,
+    on: str,
+) -> None:
+    """A rollback runs `flask db upgrade`, which must not stop it; what it cannot do it says."""
+    if on == "sqlite":
+        config = {**config, "DATABASE_URL": sqlite_url}
+    app = make_app(config)
+    with app.app_context():
+        upgrade()
+        db.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        db.session.commit()
+    status, said = _flask_db(app, "upgrade")
+    assert status == 0
+    assert "a later release (9999)" in said
+    assert _flask_db(app, "current") == (0, "9999 (a later release)\n")
+    for command in ("downgrade", "check"):
+        caplog.clear()
+        assert _flask_db(app, command)[0] == 1
+        assert "Use that release for this command" in caplog.text
+
+
+@pytest.mark.parametrize("command", ["upgrade", "downgrade", "current", "check"])
+def test_flask_db_says_in_a_sentence_why_it_cannot(
+    make_app: MakeApp, config: dict[str, str], command: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a trace, and without the password."""
+    app = make_app({**config, "DATABASE_URL": "postgresql://app:hidden@127.0.0.1:1/app"})
+    assert _flask_db(app, command)[0] == 1
+    assert "The connection failed or was lost" in caplog.text
+    assert "the database app on 127.0.0.1:1" in caplog.text
+    assert "hidden" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_flask_db_tells_the_set_up_apart(
+    make_app: MakeApp, config: dict[str, str], control: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No such database, no privilege, a read-only server, a lock that is held."""
+
+    def said(url: str) -> str:
+        caplog.clear()
+        settings = {**config, "DATABASE_URL": url, "DB_LOCK_TIMEOUT_SECONDS": "0.1"}
+        assert _flask_db(make_app(settings), "upgrade")[0] == 1
+        return caplog.text
+
+    url = config["DATABASE_URL"]
+    assert "does not exist" in said(url.replace("/app?", "/nowhere?"))
+    assert "read-only" in said(f"{url}&options=-cdefault_transaction_read_only%3Don")
+    with control.connect() as connection:
+        connection.execute(text("DROP ROLE IF EXISTS guest"))
+        connection.execute(text("CREATE ROLE guest LOGIN"))
+    assert "lacks a privilege" in said(url.replace("postgres@", "guest@"))
+    with make_app(config).app_context():
+        upgrade(revision="0002")
+        with db.engine.begin() as connection:
+            connection.execute(text("LOCK TABLE randoms IN ACCESS EXCLUSIVE MODE"))
+            assert "Another transaction held a lock" in said(url)
 
 
 def _another_migration(control: Engine) -> Connection:
