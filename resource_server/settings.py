@@ -290,7 +290,7 @@ class Settings(BaseSettings):
     management_port: int | None = Field(
         None,
         description="the port that serves /metrics, and nothing else but health",
-        examples=[9100],
+        examples=[9464],
         ge=1,
         le=65_535,
     )

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from werkzeug.serving import WSGIRequestHandler
 
-from resource_server.logs import id_of_error, quieten_servers
+from resource_server.logs import REQUEST_ID, id_of_error, quieten_servers
 
 logger = logging.getLogger("werkzeug")
 
@@ -33,7 +33,8 @@ def install() -> None:
 def _send_error(handler: WSGIRequestHandler, code: int) -> None:
     status = HTTPStatus(code)
     body = json.dumps({"detail": status.phrase.capitalize()}).encode()
-    logger.warning("Request failed: %s", status.phrase)
+    request_id = id_of_error(None)
+    logger.warning("Request failed: %s", status.phrase, extra={REQUEST_ID: request_id})
     if handler.request_version == "HTTP/0.9":  # which http.server answers without a head
         handler.request_version = "HTTP/1.1"
     handler.send_response(code, status.phrase)
@@ -43,7 +44,7 @@ def _send_error(handler: WSGIRequestHandler, code: int) -> None:
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
-        ("X-Request-ID", id_of_error(None)),
+        ("X-Request-ID", request_id),
     ):
         handler.send_header(name, value)
     handler.end_headers()

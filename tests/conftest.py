@@ -45,7 +45,7 @@ hypothesis_settings.register_profile("fuzz", max_examples=400, deadline=None)
 
 REGION = "eu-west-2"
 PASSWORD = "Str0ng-passw0rd!"
-MANAGEMENT_PORT = 9100
+MANAGEMENT_PORT = 9464
 MANAGEMENT_URL = f"http://localhost:{MANAGEMENT_PORT}"
 """Where a test client asks for the metrics."""
 CLIENT_SECRET = "test-client-secret-0123456789"

@@ -74,6 +74,7 @@ MALFORMED = {
     "the rest of a form": (400, b"username=a&password=s3cret\r\n\r\n"),
     "a method to come": (400, b"s3cret /?code=s3cret HTTP/1.1\r\nHost: a\r\n\r\n"),
     "a version to come": (400, b"GET /?code=s3cret HTTP/9\r\nHost: a\r\n\r\n"),
+    "no host": (400, b"GET /?code=s3cret HTTP/1.1\r\nConnection: close\r\n\r\n"),
     "two hosts": (400, HEAD + b"Host: s3cret\r\n\r\n"),
     "a space in the address": (400, b"GET /?code=s3cret x HTTP/1.1\r\nHost: a\r\n\r\n"),
     "a line that is no header": (400, HEAD + b"Authorization Bearer s3cret\r\n\r\n"),

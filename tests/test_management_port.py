@@ -19,7 +19,7 @@ from soak.daemons import Daemon, free_port, listens
 from tests.deploy.test_nginx import METRICS
 
 ROOT = Path(__file__).parent.parent
-MAIN, MANAGEMENT = "http://localhost:8000", "http://localhost:9100"
+MAIN, MANAGEMENT = "http://localhost:8000", "http://localhost:9464"
 MakeClient = Callable[..., FlaskClient]
 
 
@@ -39,7 +39,7 @@ def make(
     return make
 
 
-@pytest.mark.parametrize("settings", [{}, {"MANAGEMENT_PORT": "9100"}])
+@pytest.mark.parametrize("settings", [{}, {"MANAGEMENT_PORT": "9464"}])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "PUT"])
 def test_the_main_port_has_no_metrics(
     make: MakeClient, settings: dict[str, str], method: str
@@ -58,7 +58,7 @@ def test_no_spelling_and_no_mount_leads_to_the_metrics(
     make: MakeClient, path: str, mount: str
 ) -> None:
     """What the app itself makes of a path is what counts."""
-    client = make(MANAGEMENT_PORT="9100")
+    client = make(MANAGEMENT_PORT="9464")
     environ = {"PATH_INFO": unquote(path.removeprefix("http://a").partition("?")[0])}
     answer = client.get("/", base_url=MAIN + mount, environ_overrides=environ)
     assert answer.status_code == 404
@@ -66,10 +66,10 @@ def test_no_spelling_and_no_mount_leads_to_the_metrics(
 
 
 @pytest.mark.parametrize("header", ["Host", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded"])
-@pytest.mark.parametrize("value", ["localhost:9100", "9100", "host=localhost:9100"])
+@pytest.mark.parametrize("value", ["localhost:9464", "9464", "host=localhost:9464"])
 def test_no_header_makes_a_port(make: MakeClient, header: str, value: str) -> None:
     """The server's own socket says which port it is, whatever a client claims."""
-    client = make(MANAGEMENT_PORT="9100", TRUSTED_PROXY_HOPS="1")
+    client = make(MANAGEMENT_PORT="9464", TRUSTED_PROXY_HOPS="1")
     environ = {"SERVER_PORT": "8000"}
     answer = client.get("/metrics", headers={header: value}, environ_overrides=environ)
     assert answer.status_code == 404 or (header, answer.status_code) == ("Host", 400)
@@ -77,7 +77,7 @@ def test_no_header_makes_a_port(make: MakeClient, header: str, value: str) -> No
 
 def test_the_management_port_has_metrics_and_health_alone(make: MakeClient) -> None:
     """Whoever is let in there is let in nowhere else."""
-    client = make(MANAGEMENT_PORT="9100")
+    client = make(MANAGEMENT_PORT="9464")
     found = {
         str(rule.rule): client.get(str(rule.rule), base_url=MANAGEMENT).status_code
         for rule in client.application.url_map.iter_rules()
@@ -90,7 +90,7 @@ def test_the_management_port_has_metrics_and_health_alone(make: MakeClient) -> N
 
 def test_health_stays_on_the_main_port(make: MakeClient) -> None:
     """For load balancers."""
-    client = make(MANAGEMENT_PORT="9100")
+    client = make(MANAGEMENT_PORT="9464")
     assert client.get("/healthz", base_url=MAIN).status_code == 200
 
 
@@ -104,14 +104,14 @@ def test_the_main_port_has_metrics_if_a_setting_says_so(make: MakeClient) -> Non
 @pytest.mark.parametrize(
     ("server_port", "name", "expected"),
     [
-        ("9100", ("127.0.0.1", 9100), True),
-        ("9100", ("::1", 9100, 0, 0), True),
-        ("9100", ("127.0.0.1", 8000), False),
+        ("9464", ("127.0.0.1", 9464), True),
+        ("9464", ("::1", 9464, 0, 0), True),
+        ("9464", ("127.0.0.1", 8000), False),
         # gunicorn on a Unix socket takes SERVER_PORT from the request's Host.
-        ("9100", "/run/service.sock", False),
-        ("9100", "", False),
-        ("8000", ("127.0.0.1", 9100), False),
-        (None, ("127.0.0.1", 9100), False),
+        ("9464", "/run/service.sock", False),
+        ("9464", "", False),
+        ("8000", ("127.0.0.1", 9464), False),
+        (None, ("127.0.0.1", 9464), False),
     ],
 )
 @pytest.mark.parametrize("key", ["gunicorn.socket", "werkzeug.socket"])
@@ -120,15 +120,15 @@ def test_the_socket_says_which_port_it_is(
 ) -> None:
     """Where the server passes its socket on; PEP 3333's SERVER_PORT elsewhere."""
     environ = {"SERVER_PORT": server_port, key: SimpleNamespace(getsockname=lambda: name)}
-    assert came_through(environ, 9100) is expected
-    assert came_through({"SERVER_PORT": server_port}, 9100) is (server_port == "9100")
+    assert came_through(environ, 9464) is expected
+    assert came_through({"SERVER_PORT": server_port}, 9464) is (server_port == "9464")
 
 
 def test_a_closed_socket_is_no_port() -> None:
     """Its name cannot be asked for."""
     closed = socket.socket()
     closed.close()
-    assert not came_through({"SERVER_PORT": "9100", "gunicorn.socket": closed}, 9100)
+    assert not came_through({"SERVER_PORT": "9464", "gunicorn.socket": closed}, 9464)
 
 
 # gunicorn

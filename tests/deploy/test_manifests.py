@@ -290,3 +290,36 @@ def test_ecs_takes_the_task_definition(aws_credentials: None) -> None:
     assert ours.items() <= container.items()
     assert container["readonlyRootFilesystem"] is True
     assert container["user"] == f"{IMAGE_USER}:{IMAGE_USER}"
+
+
+# The management port
+
+
+def test_nothing_leads_to_the_management_port_from_outside() -> None:
+    """No published port, no Service, no mapping; on loopback, or behind a rule of its own."""
+    services = compose()["services"]
+    for name in ("service-1", "service-2"):
+        assert "MANAGEMENT_HOST" not in services[name]["environment"]
+        assert "ports" not in services[name]
+    image = list(lineage("service"))[-1]
+    assert "MANAGEMENT_PORT=9464" in (image.last("ENV") or "")
+    assert image.last("EXPOSE") == "8000"
+    [container] = ecs_task()["containerDefinitions"]
+    assert [mapping["containerPort"] for mapping in container["portMappings"]] == [8000]
+    assert [port["targetPort"] for port in of_kind("Service")["spec"]["ports"]] == ["http"]
+    rules = of_kind("NetworkPolicy")["spec"]["ingress"]
+    opened = {port["port"]: rule["from"] for rule in rules for port in rule["ports"]}
+    assert set(opened) == {"http", "management"}
+    assert opened["http"] != opened["management"]
+
+
+def test_probes_and_scrapes_have_the_management_port() -> None:
+    """Of Kubernetes: one number in the ConfigMap, the container and the annotations."""
+    template = of_kind("Deployment")["spec"]["template"]
+    [container] = template["spec"]["containers"]
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    told = of_kind("ConfigMap")["data"]
+    assert ports["management"] == told["MANAGEMENT_PORT"]
+    assert template["metadata"]["annotations"]["prometheus.io/port"] == told["MANAGEMENT_PORT"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["port"] == "management"

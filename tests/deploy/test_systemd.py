@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from resource_server.gunicorn_support import CANNOT_START
 from tests.deploy.manifests import DEPLOY, ROOT
 
 UNITS = DEPLOY / "systemd"
@@ -93,3 +94,16 @@ def test_gunicorn_takes_the_socket_that_systemd_holds_and_says_when_it_is_ready(
             finally:
                 process.terminate()
         assert process.returncode == 0
+
+
+def test_the_socket_opens_the_management_port_on_loopback() -> None:
+    """Gunicorn binds nothing where systemd hands sockets over, so both are in the unit."""
+    socket_unit = (UNITS / "resource-server.socket").read_text(encoding="utf-8")
+    [port] = re.findall(r"^Environment=MANAGEMENT_PORT=(\d+)$", UNIT, re.MULTILINE)
+    streams = re.findall(r"^ListenStream=(.+)$", socket_unit, re.MULTILINE)
+    assert streams == ["127.0.0.1:8000", f"127.0.0.1:{port}"]
+
+
+def test_a_wrong_setting_is_not_tried_again() -> None:
+    """Gunicorn's status for an app that it cannot load."""
+    assert f"RestartPreventExitStatus={CANNOT_START}" in UNIT
