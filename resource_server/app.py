@@ -201,6 +201,7 @@ def _verifier(settings: Settings, deny_list: DenyList, crowd: WaitLimit) -> Cogn
         deny_list=deny_list,
         leeway=settings.jwt_leeway_seconds,
         cache_size=settings.token_cache_size,
+        cache_bytes=settings.token_cache_bytes,
     )
 
 

@@ -196,6 +196,12 @@ class Settings(BaseSettings):
     token_cache_size: int = Field(
         10_000, description="verified tokens remembered, 0 for none", examples=[10_000], ge=0
     )
+    token_cache_bytes: int = Field(
+        33_554_432,
+        description="memory that the verified tokens of a process may take",
+        examples=[33_554_432],
+        ge=0,
+    )
     revocation_poll_seconds: float = Field(
         2, description="how old the view of the deny list may be", examples=[2], gt=0, le=60
     )

@@ -448,6 +448,7 @@ BOUNDS = [
     ("JWKS_TIMEOUT_SECONDS", ["0.1", "60"], ["0", "-3", "61", "nan"]),
     ("TRUSTED_PROXY_HOPS", ["0", "10"], ["-1", "11", "1.5"]),
     ("TOKEN_CACHE_SIZE", ["0", "1"], ["-1", "1.5", "many"]),
+    ("TOKEN_CACHE_BYTES", ["0", "1000000"], ["-1", "2.5"]),
     ("REVOCATION_POLL_SECONDS", ["0.1", "60"], ["0", "61", "nan"]),
 ]
 GOOD_NUMBERS = [(name, value) for name, good, _ in BOUNDS for value in good]

@@ -211,7 +211,7 @@ class KeyStore:
     def current(self) -> KeySet | None:
         """Return the keys at hand if they are young enough, and start a refresh when it is due."""
         now = self._clock()
-        if is_within(self._refresh, self._fetched_at, now):
+        if 0 <= now - self._fetched_at < self._refresh:  # is_within, for each request
             return self._keys
         if self._keys is None:
             return None

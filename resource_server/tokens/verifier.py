@@ -84,6 +84,8 @@ class VerifierStats:
     """Signatures verified and claims accepted; cache hits are not among them."""
     cache_hits: int
     cached: int
+    cached_bytes: int
+    """About how much memory they take."""
     refused: Mapping[str, int]
     """By reason (errors.py), `keys_unavailable` among them."""
     keys: Mapping[str, KeyStats]
@@ -95,8 +97,9 @@ class CognitoVerifier:
 
     `client_ids` are the app clients whose tokens are accepted; to accept every client of the pool
     is something one writes: `client_ids=None`. `also_trust` are further pools, each with clients
-    of its own. `leeway` is the clock difference allowed, in seconds; `cache_size` how many verified
-    tokens are remembered, 0 for none; `now` the wall clock, in seconds since the epoch.
+    of its own. `leeway` is the clock difference allowed, in seconds. `cache_size` is how many
+    verified tokens are remembered, 0 for none, and `cache_bytes` how much memory they may take.
+    `now` is the wall clock, in seconds since the epoch.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class CognitoVerifier:
         deny_list: DenyList | None = None,
         leeway: float = 10,
         cache_size: int = 10_000,
+        cache_bytes: int = 32 * 1024 * 1024,
         now: Callable[[], float] = wall,
     ) -> None:
         first = TrustedPool(pool, client_ids=client_ids, keys=keys)
@@ -120,7 +124,7 @@ class CognitoVerifier:
         self._deny_list = deny_list
         self._leeway = leeway
         self._now = now
-        self._cache = TokenCache(cache_size)
+        self._cache = TokenCache(cache_size, max_bytes=cache_bytes)
         self._hits = 0
         self._verified = 0
         self._refused: Counter[str] = Counter()
@@ -166,6 +170,7 @@ class CognitoVerifier:
             verified=self._verified,
             cache_hits=self._hits,
             cached=len(self._cache),
+            cached_bytes=self._cache.bytes_used,
             refused=dict(self._refused),
             keys={pool.pool.id: pool.keys.stats() for pool in self.pools},
         )
