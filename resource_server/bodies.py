@@ -175,13 +175,17 @@ class StrictJSONProvider(DefaultJSONProvider):
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         """Read JSON; every fault is a ValueError."""
-        text = s.decode("utf-8") if isinstance(s, bytes) else s
-        try:
-            return json.loads(
-                text, object_pairs_hook=_unique_members, parse_constant=_refuse_constant, **kwargs
-            )
-        except RecursionError:
-            raise _NotStrict("nested too deeply") from None
+        return strict_json(s.decode("utf-8") if isinstance(s, bytes) else s, **kwargs)
+
+
+def strict_json(text: str, **kwargs: Any) -> Any:
+    """Read JSON text, for example in a parameter of a form; every fault is a ValueError."""
+    try:
+        return json.loads(
+            text, object_pairs_hook=_unique_members, parse_constant=_refuse_constant, **kwargs
+        )
+    except RecursionError:
+        raise _NotStrict("nested too deeply") from None
 
 
 class StrictRequest(Request):

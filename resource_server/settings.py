@@ -37,6 +37,12 @@ _RATE_LIMIT_STORAGE = re.compile(r"memory://|rediss?://[^/\s]+(/\S*)?")
 # Exact: a wildcard would let any page call, and flask-cors reads it as a pattern.
 # The scheme may be that of an app: capacitor://localhost.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+# Attributes that Cognito does not verify or set itself (guide, "Standard attributes").
+_PERSONAL_ATTRIBUTES = (
+    "address birthdate family_name gender given_name locale middle_name name nickname "
+    "phone_number picture preferred_username profile updated_at website zoneinfo"
+)
+_CUSTOM_ATTRIBUTE = re.compile(r"custom:[^\s,]{1,25}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 
 
@@ -132,6 +138,16 @@ class Settings(BaseSettings):
         description="the Cognito group whose members may list, disable and enable users",
         examples=["admins"],
         pattern=r"^\S{1,128}$",
+    )
+    cognito_writable_attributes: Annotated[tuple[str, ...], NoDecode] = Field(
+        tuple(_PERSONAL_ATTRIBUTES.split()),
+        description="attributes that users may set at sign-up beside email, comma separated",
+        examples=["name,phone_number,custom:team"],
+    )
+    cognito_send_ip_address: bool = Field(
+        False,
+        description="tell the pool's threat protection the client's address; the app client needs "
+        "a secret and EnablePropagateAdditionalUserContextData",
     )
     cognito_trusted_pools: Annotated[tuple[tuple[str, frozenset[str]], ...], NoDecode] = Field(
         (),
@@ -317,6 +333,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "cognito_allowed_client_ids",
+        "cognito_writable_attributes",
         "cors_origins",
         "cors_allow_headers",
         "trusted_hosts",
@@ -327,6 +344,16 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part for part in (part.strip() for part in value.split(",")) if part)
+
+    @field_validator("cognito_writable_attributes")
+    @classmethod
+    def _are_for_users(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        personal = _PERSONAL_ATTRIBUTES.split()
+        if not all(name in personal or _CUSTOM_ATTRIBUTE.fullmatch(name) for name in names):
+            raise ValueError(
+                "only custom:… attributes, and standard ones that describe a person but email"
+            )
+        return names
 
     @field_validator("cognito_trusted_pools", mode="before")
     @classmethod

@@ -47,7 +47,14 @@ from resource_server.identity.errors import (
     UsernameTaken,
     WrongPassword,
 )
-from resource_server.identity.provider import Challenge, SignUp, TokenSet
+from resource_server.identity.provider import (
+    Challenge,
+    Context,
+    DeviceVerifier,
+    NewDevice,
+    SignUp,
+    TokenSet,
+)
 from resource_server.testing import CognitoIdp, KitUser
 from tests.conftest import REGION, other_than
 
@@ -56,6 +63,7 @@ CLIENT_SECRET = "s3cret-of-the-client-app-1"
 USERNAME, EMAIL = "grace", "grace@example.com"
 PASSWORD, CODE, TOKEN = "Secr3t-passw0rd!", "314159", "secret.access.token"
 NEW_PASSWORD, REFRESH, SESSION = "N3w-secr3t-passw0rd!", "secret-refresh-token", "a-session-" * 3
+DEVICE_KEY = "eu-west-2_11111111-1111-1111-1111-111111111111"
 SECRETS = (PASSWORD, NEW_PASSWORD, CODE, TOKEN, REFRESH, SESSION, CLIENT_SECRET)
 
 CALLS: dict[str, Callable[[CognitoIdentityProvider], object]] = {
@@ -76,6 +84,7 @@ CALLS: dict[str, Callable[[CognitoIdentityProvider], object]] = {
     ),
     "GetUser": lambda provider: provider.profile(TOKEN),
     "UpdateUserAttributes": lambda provider: provider.rename(TOKEN, "Grace Hopper"),
+    "ConfirmDevice": lambda provider: provider.confirm_device(TOKEN, DEVICE_KEY),
     "DeleteUser": lambda provider: provider.delete_user(TOKEN),
     "AssociateSoftwareToken": lambda provider: provider.begin_totp(TOKEN),
     "VerifySoftwareToken": lambda provider: provider.confirm_totp(TOKEN, CODE),
@@ -95,6 +104,7 @@ METHODS = {
     "ChangePassword": "change_password",
     "GetUser": "get_user",
     "UpdateUserAttributes": "update_user_attributes",
+    "ConfirmDevice": "confirm_device",
     "DeleteUser": "delete_user",
     "AssociateSoftwareToken": "associate_software_token",
     "VerifySoftwareToken": "verify_software_token",
@@ -128,6 +138,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         ],
     },
     "UpdateUserAttributes": {},
+    "ConfirmDevice": {"UserConfirmationNecessary": False},
     "DeleteUser": {},
     "AssociateSoftwareToken": {"SecretCode": "GEZDGNBVGY3TQOJQ"},
     "VerifySoftwareToken": {"Status": "SUCCESS"},
@@ -177,6 +188,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "AccessToken": TOKEN,
         "UserAttributes": [{"Name": "name", "Value": "Grace Hopper"}],
     },
+    "ConfirmDevice": {"AccessToken": TOKEN, "DeviceKey": DEVICE_KEY},
     "DeleteUser": {"AccessToken": TOKEN},
     "AssociateSoftwareToken": {"AccessToken": TOKEN},
     "VerifySoftwareToken": {"AccessToken": TOKEN, "UserCode": CODE},
@@ -222,6 +234,142 @@ def refusal(provider: CognitoIdentityProvider, operation: str) -> IdentityError:
 
 
 # What is sent
+
+CONTEXT = Context({"campaign": "spring"}, encoded_data="ZGV2aWNl", ip_address="192.0.2.7")
+IN_CONTEXT: dict[str, Callable[[CognitoIdentityProvider], object]] = {
+    "SignUp": lambda provider: provider.sign_up(
+        USERNAME, email=EMAIL, password=PASSWORD, context=CONTEXT
+    ),
+    "ConfirmSignUp": lambda provider: provider.confirm_sign_up(USERNAME, CODE, context=CONTEXT),
+    "ResendConfirmationCode": lambda provider: provider.resend_confirmation_code(
+        USERNAME, context=CONTEXT
+    ),
+    "InitiateAuth": lambda provider: provider.authenticate(USERNAME, PASSWORD, context=CONTEXT),
+    "RespondToAuthChallenge": lambda provider: provider.answer_challenge(
+        USERNAME, "SMS_MFA", SESSION, {"SMS_MFA_CODE": CODE}, context=CONTEXT
+    ),
+    "GetTokensFromRefreshToken": lambda provider: provider.refresh(REFRESH, context=CONTEXT),
+    "ForgotPassword": lambda provider: provider.forgot_password(USERNAME, context=CONTEXT),
+    "ConfirmForgotPassword": lambda provider: provider.reset_password(
+        USERNAME, CODE, PASSWORD, context=CONTEXT
+    ),
+    "UpdateUserAttributes": lambda provider: provider.rename(
+        TOKEN, "Grace Hopper", context=CONTEXT
+    ),
+}
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_metadata_and_context_reach_each_operation_that_takes_them(
+    provider: CognitoIdentityProvider, stub: Stubber, boto_client: Any, operation: str
+) -> None:
+    """By botocore's model: ClientMetadata for triggers, UserContextData for threat protection."""
+    takes = boto_client.meta.service_model.operation_model(operation).input_shape.members
+    assert ("ClientMetadata" in takes) == (operation in IN_CONTEXT)
+    if operation not in IN_CONTEXT:
+        return
+    expected = PARAMETERS[operation] | {"ClientMetadata": {"campaign": "spring"}}
+    if "UserContextData" in takes:
+        expected |= {"UserContextData": {"EncodedData": "ZGV2aWNl", "IpAddress": "192.0.2.7"}}
+    stub.add_response(METHODS[operation], ANSWERS[operation], expected)
+    IN_CONTEXT[operation](provider)
+
+
+def test_a_device_is_named_and_told_of(provider: CognitoIdentityProvider, stub: Stubber) -> None:
+    """DEVICE_KEY at sign-in, DeviceKey at refresh; NewDeviceMetadata comes back."""
+    named = {"AuthParameters": PARAMETERS["InitiateAuth"]["AuthParameters"]}
+    named["AuthParameters"] = named["AuthParameters"] | {"DEVICE_KEY": DEVICE_KEY}
+    metadata = {"DeviceKey": DEVICE_KEY, "DeviceGroupKey": "-abc"}
+    result = ANSWERS["InitiateAuth"]["AuthenticationResult"] | {"NewDeviceMetadata": metadata}
+    answer = {"AuthenticationResult": result}
+    stub.add_response("initiate_auth", answer, PARAMETERS["InitiateAuth"] | named)
+    tokens = provider.authenticate(USERNAME, PASSWORD, device_key=DEVICE_KEY)
+    assert isinstance(tokens, TokenSet)
+    assert tokens.new_device == NewDevice(DEVICE_KEY, "-abc")
+    expected = PARAMETERS["GetTokensFromRefreshToken"] | {"DeviceKey": DEVICE_KEY}
+    stub.add_response("get_tokens_from_refresh_token", answer, expected)
+    provider.refresh(REFRESH, device_key=DEVICE_KEY)
+
+
+def test_a_server_that_refreshes_by_name_is_told_the_device(
+    provider: CognitoIdentityProvider, stub: Stubber
+) -> None:
+    """DEVICE_KEY of REFRESH_TOKEN_AUTH."""
+    stub.add_client_error("get_tokens_from_refresh_token", "UnknownOperationException")
+    expected = {
+        "ClientId": CLIENT_ID,
+        "AuthFlow": "REFRESH_TOKEN_AUTH",
+        "AuthParameters": {"REFRESH_TOKEN": REFRESH, "DEVICE_KEY": DEVICE_KEY},
+    }
+    stub.add_response("initiate_auth", ANSWERS["InitiateAuth"], expected)
+    provider.refresh(REFRESH, device_key=DEVICE_KEY)
+
+
+@pytest.mark.parametrize("necessary", [True, False])
+def test_a_device_is_confirmed(
+    provider: CognitoIdentityProvider, stub: Stubber, necessary: bool
+) -> None:
+    """Name and verifier go along; whether the user must agree comes back."""
+    verifier = {"PasswordVerifier": "dg==", "Salt": "cw=="}
+    expected = PARAMETERS["ConfirmDevice"] | {
+        "DeviceName": "Ada's telephone",
+        "DeviceSecretVerifierConfig": verifier,
+    }
+    stub.add_response("confirm_device", {"UserConfirmationNecessary": necessary}, expected)
+    confirmed = provider.confirm_device(
+        TOKEN, DEVICE_KEY, name="Ada's telephone", verifier=DeviceVerifier("dg==", "cw==")
+    )
+    assert confirmed is necessary
+
+
+@pytest.mark.parametrize(
+    "operation", ["initiate_auth", "get_tokens_from_refresh_token", "confirm_device"]
+)
+def test_an_unknown_device_is_the_callers_mistake(
+    provider: CognitoIdentityProvider, stub: Stubber, operation: str
+) -> None:
+    """ResourceNotFoundException is not always our set-up."""
+    stub.add_client_error(operation, "ResourceNotFoundException", "Device does not exist.")
+    calls: dict[str, Callable[[], object]] = {
+        "initiate_auth": lambda: provider.authenticate(USERNAME, PASSWORD, device_key=DEVICE_KEY),
+        "get_tokens_from_refresh_token": lambda: provider.refresh(REFRESH, device_key=DEVICE_KEY),
+        "confirm_device": lambda: provider.confirm_device(TOKEN, DEVICE_KEY),
+    }
+    with pytest.raises(InvalidRequest, match="no such device"):
+        calls[operation]()
+
+
+@pytest.mark.parametrize(
+    ("attributes", "error"),
+    [({"custom:admin": "1"}, InvalidRequest), ({}, DirectoryMisconfigured)],
+)
+def test_who_chose_an_attribute_that_may_not_be_written(
+    provider: CognitoIdentityProvider,
+    stub: Stubber,
+    attributes: dict[str, str],
+    error: type[IdentityError],
+) -> None:
+    """The caller's mistake where the caller chose some; with email alone it is our set-up."""
+    text = "A client attempted to write unauthorized attribute"
+    stub.add_client_error("sign_up", "NotAuthorizedException", text)
+    with pytest.raises(error):
+        provider.sign_up(USERNAME, email=EMAIL, password=PASSWORD, attributes=attributes)
+
+
+def test_the_challenges_to_select_from_are_told(
+    provider: CognitoIdentityProvider, stub: Stubber
+) -> None:
+    """AvailableChallenges stands beside the parameters in Cognito's response."""
+    answer = {
+        "ChallengeName": "SELECT_CHALLENGE",
+        "Session": SESSION,
+        "ChallengeParameters": {},
+        "AvailableChallenges": ["PASSWORD", "EMAIL_OTP"],
+    }
+    stub.add_response("initiate_auth", answer, PARAMETERS["InitiateAuth"])
+    challenge = provider.authenticate(USERNAME, PASSWORD)
+    assert isinstance(challenge, Challenge)
+    assert challenge.parameters == {"AVAILABLE_CHALLENGES": '["PASSWORD", "EMAIL_OTP"]'}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -668,6 +816,8 @@ ROWS = [
             ("InvalidLambdaResponseException", "Unrecognizable output", DirectoryMisconfigured),
             ("AnErrorOfNextYear", "?", DirectoryMisconfigured),
         ]
+        # There it is the device, which the caller names.
+        if (operation, code) != ("ConfirmDevice", "ResourceNotFoundException")
     ],
 ]
 each_error = pytest.mark.parametrize("row", ROWS, ids=str)
@@ -710,6 +860,7 @@ DOCUMENTED: dict[str, set[type[IdentityError]]] = {
         *{InvalidRequest, TriggerRejected, UsernameTaken, BadCode, ExpiredCode},
         *_OWN,
     },
+    "ConfirmDevice": {InvalidRequest} | _OWN,
     "DeleteUser": {AccountGone} | _OWN,
     "AssociateSoftwareToken": {ConcurrentChange} | _OWN,
     "VerifySoftwareToken": {BadCode, InvalidRequest} | _OWN,

@@ -181,6 +181,8 @@ def _observe_accounts(client: Any) -> dict[str, Any]:
     token = {"AccessToken": tokens["AccessToken"]}
 
     refresh = {"ClientId": client_id, "RefreshToken": tokens["RefreshToken"]}
+    device = {"AccessToken": tokens["AccessToken"], "DeviceKey": "r_1a"}
+    seen["ConfirmDevice"] = _outcome(lambda: client.confirm_device(**device))
     seen["GetTokensFromRefreshToken"] = _outcome(
         lambda: client.get_tokens_from_refresh_token(**refresh)
     )
@@ -570,6 +572,7 @@ CANARIES: dict[str, tuple[str, Canary]] = {
             "DeleteUserPoolClientSecret",
             "UpdateResourceServer",
             "DeleteResourceServer",
+            "ConfirmDevice",
         )
     },
 }

@@ -43,6 +43,7 @@ PUBLIC = {
 ANY_TOKEN = {"POST /users/logout", "POST /users/change_password"}
 BODIES: dict[str, dict[str, object]] = {
     "PATCH /users/me": {"full_name": "Grace"},
+    "POST /users/me/devices": {"device_key": "eu-west-2_1a"},
     "POST /users/me/totp/verify": {"confirmation_code": "123456"},
     "PUT /users/me/totp": {"enabled": True},
     "POST /randoms": {"min_value": 1, "max_value": 2},
@@ -55,6 +56,7 @@ ASK_COGNITO = {
     "POST /users/logout",
     "PATCH /users/me",
     "DELETE /users/me",
+    "POST /users/me/devices",
     "POST /users/me/totp",
     "POST /users/me/totp/verify",
     "PUT /users/me/totp",

@@ -183,6 +183,7 @@ def doctor_command(*, as_json: bool, **options: Any) -> None:
             leeway=settings.jwt_leeway_seconds,
             jwks_timeout=settings.jwks_timeout_seconds,
             client_secret=secret.get_secret_value() if secret else None,
+            writable_attributes=settings.cognito_writable_attributes,
         ),
     )
     if as_json:

@@ -80,7 +80,10 @@ def token(
     tokens = _sign_in(str(username), password)
     chosen = getattr(tokens, kind or "access_token")
     if as_json:
-        click.echo(json.dumps(asdict(tokens), indent=2))
+        known = asdict(tokens)
+        if tokens.new_device is None:
+            del known["new_device"]
+        click.echo(json.dumps(known, indent=2))
     elif chosen is None:
         raise click.ClickException("The pool sent no such token.")
     elif decode:

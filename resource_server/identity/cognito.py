@@ -7,6 +7,7 @@ unsigned: a container without AWS credentials can run this service.
 import base64
 import hashlib
 import hmac
+import json
 import logging
 import math
 import re
@@ -33,7 +34,16 @@ from resource_server.identity.errors import (
     TooManyRequests,
     TriggerRejected,
 )
-from resource_server.identity.provider import Challenge, Profile, SignUp, TokenSet
+from resource_server.identity.provider import (
+    NO_CONTEXT,
+    Challenge,
+    Context,
+    DeviceVerifier,
+    NewDevice,
+    Profile,
+    SignUp,
+    TokenSet,
+)
 from resource_server.identity.turns import NoTurn, Places, Turns
 
 if TYPE_CHECKING:
@@ -140,14 +150,24 @@ class CognitoIdentityProvider:
         self._client_secret = client_secret
         self._lacks_refresh_until = -math.inf
 
-    def sign_up(self, username: str, *, email: str, password: str) -> SignUp:
+    def sign_up(
+        self,
+        username: str,
+        *,
+        email: str,
+        password: str,
+        attributes: Mapping[str, str] | None = None,
+        context: Context = NO_CONTEXT,
+    ) -> SignUp:
         """See IdentityProvider."""
+        every = {"email": email} | dict(attributes or {}) | {"email": email}
         try:
             answer = self._call(
                 "sign_up",
                 **self._user(username),
                 Password=password,
-                UserAttributes=[{"Name": "email", "Value": email}],
+                UserAttributes=[{"Name": name, "Value": value} for name, value in every.items()],
+                **_context(context),
             )
         except _NoFailure:
             # Raised after the account was made (Cognito API reference, SignUp).
@@ -156,27 +176,44 @@ class CognitoIdentityProvider:
             raise senseless("SignUp")
         return SignUp(sub=answer["UserSub"])
 
-    def confirm_sign_up(self, username: str, code: str) -> None:
+    def confirm_sign_up(self, username: str, code: str, *, context: Context = NO_CONTEXT) -> None:
         """See IdentityProvider."""
-        self._call("confirm_sign_up", **self._user(username), ConfirmationCode=code)
+        more = _context(context)
+        self._call("confirm_sign_up", **self._user(username), ConfirmationCode=code, **more)
 
-    def resend_confirmation_code(self, username: str) -> None:
+    def resend_confirmation_code(self, username: str, *, context: Context = NO_CONTEXT) -> None:
         """See IdentityProvider."""
-        self._send_code("resend_confirmation_code", username)
+        self._send_code("resend_confirmation_code", username, context)
 
-    def authenticate(self, username: str, password: str) -> TokenSet | Challenge:
+    def authenticate(
+        self,
+        username: str,
+        password: str,
+        *,
+        device_key: str | None = None,
+        context: Context = NO_CONTEXT,
+    ) -> TokenSet | Challenge:
         """See IdentityProvider."""
         parameters = {"USERNAME": username, "PASSWORD": password} | self._hash(username)
+        if device_key:
+            parameters["DEVICE_KEY"] = device_key
         answer = self._call(
             "initiate_auth",
             ClientId=self._client_id,
             AuthFlow="USER_PASSWORD_AUTH",
             AuthParameters=parameters,
+            **_context(context),
         )
         return _sign_in_answer("InitiateAuth", answer)
 
     def answer_challenge(
-        self, username: str, challenge: str, session: str | None, responses: Mapping[str, str]
+        self,
+        username: str,
+        challenge: str,
+        session: str | None,
+        responses: Mapping[str, str],
+        *,
+        context: Context = NO_CONTEXT,
     ) -> TokenSet | Challenge:
         """See IdentityProvider."""
         answer = self._call(
@@ -186,10 +223,18 @@ class CognitoIdentityProvider:
             **({"Session": session} if session else {}),
             # What we say comes last: an answer must not speak for another user.
             ChallengeResponses={**responses, "USERNAME": username, **self._hash(username)},
+            **_context(context),
         )
         return _sign_in_answer("RespondToAuthChallenge", answer)
 
-    def refresh(self, refresh_token: str, *, username: str | None = None) -> TokenSet:
+    def refresh(
+        self,
+        refresh_token: str,
+        *,
+        username: str | None = None,
+        device_key: str | None = None,
+        context: Context = NO_CONTEXT,
+    ) -> TokenSet:
         """See IdentityProvider.
 
         GetTokensFromRefreshToken works with and without rotation and needs no name. A server that
@@ -199,17 +244,26 @@ class CognitoIdentityProvider:
         """
         answer = None
         if time.monotonic() >= self._lacks_refresh_until:
-            answer = self._refresh_by_token(refresh_token, username)
+            answer = self._refresh_by_token(refresh_token, username, device_key, context)
         if answer is None:
-            answer = self._refresh_by_name(refresh_token, username)
+            answer = self._refresh_by_name(refresh_token, username, device_key, context)
         result = _sign_in_answer("GetTokensFromRefreshToken", answer)
         if isinstance(result, Challenge):
             raise senseless("GetTokensFromRefreshToken")
         return result if result.refresh_token else replace(result, refresh_token=refresh_token)
 
-    def _refresh_by_token(self, refresh_token: str, username: str | None) -> dict[str, Any] | None:
+    def _refresh_by_token(
+        self, refresh_token: str, username: str | None, device_key: str | None, context: Context
+    ) -> dict[str, Any] | None:
         """Ask for new tokens; None from a server that lacks the operation."""
-        parameters = {"ClientId": self._client_id, "RefreshToken": refresh_token, **self._secret()}
+        parameters: dict[str, Any] = {
+            "ClientId": self._client_id,
+            "RefreshToken": refresh_token,
+            **self._secret(),
+            **_metadata(context),
+        }
+        if device_key:
+            parameters["DeviceKey"] = device_key
         try:
             return self._ask("get_tokens_from_refresh_token", **parameters)
         except ClientError as error:
@@ -219,15 +273,21 @@ class CognitoIdentityProvider:
                 raise translated(error, parameters) from None
         return None
 
-    def _refresh_by_name(self, refresh_token: str, username: str | None) -> dict[str, Any]:
+    def _refresh_by_name(
+        self, refresh_token: str, username: str | None, device_key: str | None, context: Context
+    ) -> dict[str, Any]:
         if self._client_secret and not username:
             raise InvalidRequest(table.WRONG_REFRESH_NAME.message)
+        parameters = {"REFRESH_TOKEN": refresh_token} | self._hash(username or "")
+        if device_key:
+            parameters["DEVICE_KEY"] = device_key
         return self._call(
             "initiate_auth",
             table.REFRESH,
             ClientId=self._client_id,
             AuthFlow="REFRESH_TOKEN_AUTH",
-            AuthParameters={"REFRESH_TOKEN": refresh_token} | self._hash(username or ""),
+            AuthParameters=parameters,
+            **_context(context),
         )
 
     def revoke(self, refresh_token: str) -> None:
@@ -238,17 +298,20 @@ class CognitoIdentityProvider:
         """See IdentityProvider."""
         self._call("global_sign_out", AccessToken=access_token)
 
-    def forgot_password(self, username: str) -> None:
+    def forgot_password(self, username: str, *, context: Context = NO_CONTEXT) -> None:
         """See IdentityProvider."""
-        self._send_code("forgot_password", username)
+        self._send_code("forgot_password", username, context)
 
-    def reset_password(self, username: str, code: str, password: str) -> None:
+    def reset_password(
+        self, username: str, code: str, password: str, *, context: Context = NO_CONTEXT
+    ) -> None:
         """See IdentityProvider."""
         self._call(
             "confirm_forgot_password",
             **self._user(username),
             ConfirmationCode=code,
             Password=password,
+            **_context(context),
         )
 
     def change_password(self, access_token: str, *, previous: str, password: str) -> None:
@@ -278,13 +341,34 @@ class CognitoIdentityProvider:
         except PARSER_ERRORS as error:
             raise senseless("GetUser", error) from None
 
-    def rename(self, access_token: str, full_name: str) -> None:
+    def rename(self, access_token: str, full_name: str, *, context: Context = NO_CONTEXT) -> None:
         """See IdentityProvider."""
         self._call(
             "update_user_attributes",
             AccessToken=access_token,
             UserAttributes=[{"Name": "name", "Value": full_name}],
+            **_metadata(context),
         )
+
+    def confirm_device(
+        self,
+        access_token: str,
+        device_key: str,
+        *,
+        name: str | None = None,
+        verifier: DeviceVerifier | None = None,
+    ) -> bool:
+        """See IdentityProvider."""
+        more: dict[str, Any] = {"DeviceName": name} if name else {}
+        if verifier is not None:
+            more["DeviceSecretVerifierConfig"] = {
+                "PasswordVerifier": verifier.password_verifier,
+                "Salt": verifier.salt,
+            }
+        answer = self._call(
+            "confirm_device", AccessToken=access_token, DeviceKey=device_key, **more
+        )
+        return bool(answer.get("UserConfirmationNecessary"))
 
     def delete_user(self, access_token: str) -> None:
         """See IdentityProvider."""
@@ -314,10 +398,10 @@ class CognitoIdentityProvider:
             SoftwareTokenMfaSettings={"Enabled": enabled, "PreferredMfa": enabled},
         )
 
-    def _send_code(self, operation: str, username: str) -> None:
+    def _send_code(self, operation: str, username: str, context: Context) -> None:
         """Have a code sent; who has no account, or needs no code, is told the same."""
         with suppress(_NoFailure):
-            self._call(operation, **self._user(username))
+            self._call(operation, **self._user(username), **_context(context))
 
     def _call(
         self, operation: str, meaning: str | None = None, /, **parameters: Any
@@ -376,16 +460,27 @@ def secret_hash(username: str, client_id: str, client_secret: str) -> str:
     return base64.b64encode(digest).decode()
 
 
+def _metadata(context: Context) -> dict[str, Any]:
+    """Return what Cognito hands on to the pool's triggers."""
+    return {"ClientMetadata": dict(context.metadata)} if context.metadata else {}
+
+
+def _context(context: Context) -> dict[str, Any]:
+    """Return what an operation without an access token takes: for triggers, and for risks."""
+    data = {"EncodedData": context.encoded_data, "IpAddress": context.ip_address}
+    known = {name: value for name, value in data.items() if value}
+    return _metadata(context) | ({"UserContextData": known} if known else {})
+
+
 def _sign_in_answer(operation: str, answer: Mapping[str, Any]) -> TokenSet | Challenge:
     """Read an answer that brings tokens, unless there is a challenge."""
     try:
         if name := _text(answer, "ChallengeName"):
             parameters: Mapping[str, Any] = answer.get("ChallengeParameters", {})
-            return Challenge(
-                name=name,
-                session=_text(answer, "Session"),
-                parameters={key: str(value) for key, value in parameters.items()},
-            )
+            texts = {key: str(value) for key, value in parameters.items()}
+            if available := answer.get("AvailableChallenges"):  # for SELECT_CHALLENGE
+                texts["AVAILABLE_CHALLENGES"] = json.dumps(list(available))
+            return Challenge(name=name, session=_text(answer, "Session"), parameters=texts)
         result: Mapping[str, Any] = answer.get("AuthenticationResult", {})
         access_token, seconds = _text(result, "AccessToken"), result.get("ExpiresIn")
         if access_token is None:
@@ -396,6 +491,7 @@ def _sign_in_answer(operation: str, answer: Mapping[str, Any]) -> TokenSet | Cha
             token_type=_text(result, "TokenType") or "Bearer",
             id_token=_text(result, "IdToken"),
             refresh_token=_text(result, "RefreshToken"),
+            new_device=_new_device(result.get("NewDeviceMetadata") or {}),
         )
     except PARSER_ERRORS as error:
         raise senseless(operation, error) from None
@@ -410,6 +506,11 @@ def _text(answer: Mapping[str, Any], member: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise TypeError
     return value or None
+
+
+def _new_device(metadata: Mapping[str, Any]) -> NewDevice | None:
+    key = _text(metadata, "DeviceKey")
+    return NewDevice(key, _text(metadata, "DeviceGroupKey")) if key else None
 
 
 def senseless(operation: str, error: Exception | None = None) -> IdentityUnavailable:
@@ -461,6 +562,9 @@ def translated(
     operation, code, message = error.operation_name, code_of(error), message_of(error)
     sent = table.values_of(parameters)
     row = table.meaning(meaning or operation, code, message, status=status_of(error), sent=sent)
+    if row is table.CHECK_WRITE and len(parameters.get("UserAttributes", ())) > 1:
+        # Beside the one that this service sends, the caller chose some.
+        row = table.FORBIDDEN_ATTRIBUTE
     text = ""
     if isinstance(row.error, type) and issubclass(row.error, TriggerRejected):
         text = table.trigger_text(message, sent)

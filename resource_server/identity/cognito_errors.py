@@ -134,7 +134,7 @@ _CHECK_POOL_SETTINGS = _set_up("The pool's settings are not valid: run `flask co
 _CHECK_TOTP = _set_up(
     "The pool does not allow authenticator apps: turn on MFA with software tokens"
 )
-_CHECK_WRITE = _set_up("The app client may not write this attribute: check its WriteAttributes")
+CHECK_WRITE = _set_up("The app client may not write this attribute: check its WriteAttributes")
 _CHECK_CREDENTIALS = _set_up(
     "AWS does not accept these credentials: they are wrong or have expired, or a policy (of a VPC "
     "endpoint, say) forbids the call"
@@ -158,6 +158,8 @@ UNKNOWN = _set_up(
 _WRONG_NAME = _invalid("Send the username that came with the challenge")
 WRONG_REFRESH_NAME = _invalid("Send the username or the sub of the user of the refresh token")
 _FIXED_ATTRIBUTE = _invalid("An attribute among the responses may not be set or changed")
+FORBIDDEN_ATTRIBUTE = _invalid("An attribute may not be set by users")
+_UNKNOWN_DEVICE = _invalid("There is no such device: leave device_key out, or sign in again")
 _MISSING_ATTRIBUTE = _invalid("An attribute that the user pool requires is missing")
 _WRONG_ATTRIBUTE = _invalid("An attribute does not fit the user pool")
 _MISSING_RESPONSE = _invalid("A response that the challenge needs is missing")
@@ -295,7 +297,14 @@ OPERATIONS: Mapping[tuple[str, str], Row] = {
         ("ConfirmDevice", "ForgetDevice", "UpdateDeviceStatus"),
         {"ResourceNotFoundException": _invalid("There is no such device")},
     ),
-    **_each(("ConfirmDevice",), {"InvalidParameterException": _invalid()}),
+    **_each(
+        ("ConfirmDevice",),
+        {
+            "InvalidParameterException": _invalid(),
+            "InvalidPasswordException": _invalid(),
+            "UsernameExistsException": _invalid("The device is known already"),
+        },
+    ),
     **_each(("ForgetDevice",), {"InvalidParameterException": _invalid()}),
     **_each(("VerifyUserAttribute",), {"InvalidParameterException": _BAD_CODE}),
     **_each(("VerifySoftwareToken",), {"InvalidParameterException": _BAD_CODE}),
@@ -404,6 +413,12 @@ MESSAGES: Sequence[Message] = (
     Message("Initiate Auth method not supported", _CHECK_FLOW),
     Message("Custom auth lambda trigger is not configured", _CHECK_TRIGGER),
     Message("Cannot resend codes. Auto verification not turned on", _CHECK_DELIVERY),
+    Message(
+        "Device ",
+        _UNKNOWN_DEVICE,
+        ("InitiateAuth", "RespondToAuthChallenge", *_REFRESHING),
+        ("NotAuthorizedException", "InvalidParameterException", "ResourceNotFoundException"),
+    ),
     # A user's own limit, which has no code of its own
     Message("Password attempts exceeded", _USERS_LIMIT),
     Message("Attempt limit exceeded", _USERS_LIMIT),
@@ -453,7 +468,7 @@ MESSAGES: Sequence[Message] = (
     Message("Missing required parameter", _MISSING_RESPONSE, _CHALLENGE),
     Message("Cannot modify ", _FIXED_ATTRIBUTE, _CHALLENGE),
     Message("A client attempted to write unauthorized attribute", _FIXED_ATTRIBUTE, _CHALLENGE),
-    Message("A client attempted to write unauthorized attribute", _CHECK_WRITE),
+    Message("A client attempted to write unauthorized attribute", CHECK_WRITE),
     Message("User has not set up software token mfa", _NO_SUCH_MFA, _WITH_MFA),
     Message("User has not verified software token mfa", _NO_SUCH_MFA, _WITH_MFA),
     Message("User does not have delivery config set", _NO_SUCH_MFA, _WITH_MFA),

@@ -18,6 +18,14 @@ class SignUp:
 
 
 @dataclass(frozen=True, slots=True)
+class NewDevice:
+    """The device of a sign-in, where the directory remembers devices and did not know this one."""
+
+    key: str
+    group_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TokenSet:
     """A successful sign-in (RFC 6749 §5.1).
 
@@ -29,6 +37,31 @@ class TokenSet:
     token_type: str
     id_token: str | None = field(default=None, repr=False)
     refresh_token: str | None = field(default=None, repr=False)
+    new_device: NewDevice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a request says beside what it asks for.
+
+    `metadata` is for the directory's triggers. `encoded_data` describes the user's device to its
+    threat protection, `ip_address` is where the request came from.
+    """
+
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    encoded_data: str | None = field(default=None, repr=False)
+    ip_address: str | None = field(default=None, repr=False)
+
+
+NO_CONTEXT = Context()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceVerifier:
+    """What proves a device later (SRP): made by the client, both in base64."""
+
+    password_verifier: str = field(repr=False)
+    salt: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,33 +98,56 @@ class IdentityProvider(Protocol):
     DirectoryMisconfigured, and InsufficientScope where an access token is given.
     """
 
-    def sign_up(self, username: str, *, email: str, password: str) -> SignUp:
+    def sign_up(
+        self,
+        username: str,
+        *,
+        email: str,
+        password: str,
+        attributes: Mapping[str, str] | None = None,
+        context: Context = NO_CONTEXT,
+    ) -> SignUp:
         """Make an account and send its confirmation code.
+
+        `attributes` are further ones, under the directory's names.
 
         Raises UsernameTaken, PasswordRejected, InvalidRequest, SignUpClosed, TriggerRejected.
         """
 
-    def confirm_sign_up(self, username: str, code: str) -> None:
+    def confirm_sign_up(self, username: str, code: str, *, context: Context = NO_CONTEXT) -> None:
         """Confirm an account with the code that was sent.
 
         Raises BadCode or ExpiredCode (an unknown user is a BadCode, too), UsernameTaken if the
         address is another account's, InvalidRequest, TriggerRejected.
         """
 
-    def resend_confirmation_code(self, username: str) -> None:
+    def resend_confirmation_code(self, username: str, *, context: Context = NO_CONTEXT) -> None:
         """Send a new code, if there is such an account and it waits for one.
 
         Raises InvalidRequest if no account can have this name.
         """
 
-    def authenticate(self, username: str, password: str) -> TokenSet | Challenge:
-        """Sign a user in.
+    def authenticate(
+        self,
+        username: str,
+        password: str,
+        *,
+        device_key: str | None = None,
+        context: Context = NO_CONTEXT,
+    ) -> TokenSet | Challenge:
+        """Sign a user in; `device_key` names a device that the directory remembers.
 
         Raises BadCredentials, NotConfirmed, PasswordResetRequired, InvalidRequest, SignInRejected.
         """
 
     def answer_challenge(
-        self, username: str, challenge: str, session: str | None, responses: Mapping[str, str]
+        self,
+        username: str,
+        challenge: str,
+        session: str | None,
+        responses: Mapping[str, str],
+        *,
+        context: Context = NO_CONTEXT,
     ) -> TokenSet | Challenge:
         """Answer a challenge; `username` as the challenge names it, an alias will not do.
 
@@ -100,11 +156,19 @@ class IdentityProvider(Protocol):
         session was used or is too old; BadCredentials if the sign-in failed for good.
         """
 
-    def refresh(self, refresh_token: str, *, username: str | None = None) -> TokenSet:
+    def refresh(
+        self,
+        refresh_token: str,
+        *,
+        username: str | None = None,
+        device_key: str | None = None,
+        context: Context = NO_CONTEXT,
+    ) -> TokenSet:
         """Trade a refresh token for new tokens (RFC 6749 §6).
 
         The answer always has a refresh token: a new one where the directory rotates them, else the
-        one given. Some directories need the `username`, or the `sub`.
+        one given. Some directories need the `username`, or the `sub`. One that remembers devices
+        needs the `device_key` of the sign-in, once the device was confirmed.
 
         Raises BadRefreshToken, SignInRejected; InvalidRequest if the username is needed.
         """
@@ -121,13 +185,15 @@ class IdentityProvider(Protocol):
         Raises SessionEnded if the token no longer counts.
         """
 
-    def forgot_password(self, username: str) -> None:
+    def forgot_password(self, username: str, *, context: Context = NO_CONTEXT) -> None:
         """Send a code for a new password, if there is such an account and it has an address.
 
         Raises InvalidRequest if no account can have this name.
         """
 
-    def reset_password(self, username: str, code: str, password: str) -> None:
+    def reset_password(
+        self, username: str, code: str, password: str, *, context: Context = NO_CONTEXT
+    ) -> None:
         """Set a new password with the code that was sent.
 
         Raises BadCode, ExpiredCode, PasswordRejected, InvalidRequest, TriggerRejected; an unknown
@@ -146,10 +212,23 @@ class IdentityProvider(Protocol):
         Raises SessionEnded.
         """
 
-    def rename(self, access_token: str, full_name: str) -> None:
+    def rename(self, access_token: str, full_name: str, *, context: Context = NO_CONTEXT) -> None:
         """Set the full name of the token's user.
 
         Raises SessionEnded, InvalidRequest, TriggerRejected.
+        """
+
+    def confirm_device(
+        self,
+        access_token: str,
+        device_key: str,
+        *,
+        name: str | None = None,
+        verifier: DeviceVerifier | None = None,
+    ) -> bool:
+        """Confirm the device of a sign-in; return whether the user has to agree to remember it.
+
+        Raises SessionEnded, InvalidRequest.
         """
 
     def delete_user(self, access_token: str) -> None:

@@ -67,7 +67,8 @@ class Service:
     """What the service is told and does, to be compared with the pool.
 
     `public` is a client of boto3 for unsigned calls, `pools` those whose tokens are accepted,
-    `leeway` the clock difference it allows, `jwks_timeout` in seconds as well.
+    `leeway` the clock difference it allows, `jwks_timeout` in seconds as well,
+    `writable_attributes` what users may set.
     """
 
     target: Target
@@ -77,6 +78,7 @@ class Service:
     leeway: float
     jwks_timeout: float
     client_secret: str | None = field(default=None, repr=False)
+    writable_attributes: tuple[str, ...] = ()
 
 
 def examine(aws: Aws, service: Service) -> list[Finding]:
@@ -173,19 +175,8 @@ class _Examination:
                 "Only administrators may make accounts: POST /users/signup is refused.",
                 f"console: Sign-up, Self-service sign-up; {_NOT_BY_CLI}",
             )
-        required = [
-            attribute["Name"]
-            for attribute in pool.get("SchemaAttributes", [])
-            if attribute.get("Required") and attribute["Name"] not in {"sub", "email"}
-        ]
-        if required:
-            yield Finding(
-                "error",
-                "required-attributes",
-                f"The pool requires {', '.join(required)}, and this service sends the e-mail "
-                "address alone: every sign-up is refused.",
-                "make another pool: what is required cannot be changed",
-            )
+        yield from self._attributes(pool)
+        yield from self._devices(pool)
         if pool.get("DeletionProtection") != "ACTIVE":
             yield Finding(
                 "hint",
@@ -193,6 +184,49 @@ class _Examination:
                 "One call deletes the pool with every account in it.",
                 f"console: Settings, Deletion protection; {_NOT_BY_CLI}",
             )
+
+    def _attributes(self, pool: Mapping[str, Any]) -> Iterator[Finding]:
+        required = [
+            attribute["Name"]
+            for attribute in pool.get("SchemaAttributes", [])
+            if attribute.get("Required") and attribute["Name"] not in {"sub", "email"}
+        ]
+        closed = [name for name in required if name not in self.service.writable_attributes]
+        if closed:
+            yield Finding(
+                "error",
+                "required-attributes",
+                f"The pool requires {', '.join(closed)}, which COGNITO_WRITABLE_ATTRIBUTES does "
+                "not let users set: every sign-up is refused.",
+                "add them to COGNITO_WRITABLE_ATTRIBUTES",
+            )
+        elif required:
+            yield Finding(
+                "hint",
+                "required-attributes",
+                f"The pool requires {', '.join(required)}: a sign-up without them is refused.",
+                "let clients send them as attributes of POST /users/signup",
+            )
+
+    def _devices(self, pool: Mapping[str, Any]) -> Iterator[Finding]:
+        """Say what DeviceConfiguration asks of clients; any value in it turns it on."""
+        devices = pool.get("DeviceConfiguration")
+        if devices is None:
+            return
+        says = (
+            "The pool remembers devices: a refresh token serves only with the device_key of its "
+            "sign-in, and only after the device was confirmed."
+        )
+        if devices.get("DeviceOnlyRememberedOnUserPrompt"):
+            says += " A device is remembered once its user agreed."
+        yield Finding(
+            "warning",
+            "device-tracking",
+            says,
+            "let clients confirm the device of new_device_metadata (POST /users/me/devices) and "
+            "send device_key, or turn it off in the console: Sign-in, Device tracking; "
+            f"{_NOT_BY_CLI}",
+        )
 
     def _trigger(self, pool: Mapping[str, Any]) -> Iterator[Finding]:
         """Look at the pool's side of the trigger, then at the function's."""

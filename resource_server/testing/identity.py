@@ -23,7 +23,15 @@ from resource_server.identity.errors import (
     UsernameTaken,
     WrongPassword,
 )
-from resource_server.identity.provider import Challenge, Profile, SignUp, TokenSet
+from resource_server.identity.provider import (
+    NO_CONTEXT,
+    Challenge,
+    Context,
+    DeviceVerifier,
+    Profile,
+    SignUp,
+    TokenSet,
+)
 from resource_server.testing.pool import CognitoPool
 from resource_server.tokens.claims import SIGN_IN_SCOPE
 
@@ -122,29 +130,45 @@ class FakeIdentity:
 
     # IdentityProvider
 
-    def sign_up(self, username: str, *, email: str, password: str) -> SignUp:
+    def sign_up(
+        self,
+        username: str,
+        *,
+        email: str,
+        password: str,
+        attributes: Mapping[str, str] | None = None,
+        context: Context = NO_CONTEXT,  # noqa: ARG002 - there are no triggers
+    ) -> SignUp:
         """See IdentityProvider."""
         if username in self._accounts:
             raise UsernameTaken
         self._check_policy(password)
         account = _Account(str(uuid.uuid4()), username, email, password, code=_digits())
+        account.full_name = (attributes or {}).get("name")
         self._accounts[username] = account
         return SignUp(sub=account.sub)
 
-    def confirm_sign_up(self, username: str, code: str) -> None:
+    def confirm_sign_up(self, username: str, code: str, *, context: Context = NO_CONTEXT) -> None:  # noqa: ARG002
         """See IdentityProvider."""
         account = self._accounts.get(username)
         if account is None or account.confirmed or account.code != code:
             raise BadCode
         account.confirmed, account.code = True, None
 
-    def resend_confirmation_code(self, username: str) -> None:
+    def resend_confirmation_code(self, username: str, *, context: Context = NO_CONTEXT) -> None:  # noqa: ARG002
         """See IdentityProvider."""
         account = self._accounts.get(username)
         if account is not None and not account.confirmed:
             account.code = _digits()
 
-    def authenticate(self, username: str, password: str) -> TokenSet | Challenge:
+    def authenticate(
+        self,
+        username: str,
+        password: str,
+        *,
+        device_key: str | None = None,  # noqa: ARG002 - no device is remembered
+        context: Context = NO_CONTEXT,  # noqa: ARG002
+    ) -> TokenSet | Challenge:
         """See IdentityProvider."""
         account = self._accounts.get(username)
         if account is None or not account.enabled or account.password != password:
@@ -154,7 +178,13 @@ class FakeIdentity:
         return self._next_step(account)
 
     def answer_challenge(
-        self, username: str, challenge: str, session: str | None, responses: Mapping[str, str]
+        self,
+        username: str,
+        challenge: str,
+        session: str | None,
+        responses: Mapping[str, str],
+        *,
+        context: Context = NO_CONTEXT,  # noqa: ARG002
     ) -> TokenSet | Challenge:
         """See IdentityProvider."""
         account, asked = self._challenges.pop(session or "", (None, None))
@@ -169,7 +199,14 @@ class FakeIdentity:
         account.password, account.must_change_password = password, False
         return self._next_step(account)
 
-    def refresh(self, refresh_token: str, *, username: str | None = None) -> TokenSet:  # noqa: ARG002 - no hash is needed
+    def refresh(
+        self,
+        refresh_token: str,
+        *,
+        username: str | None = None,  # noqa: ARG002 - no hash is needed
+        device_key: str | None = None,  # noqa: ARG002
+        context: Context = NO_CONTEXT,  # noqa: ARG002
+    ) -> TokenSet:
         """See IdentityProvider."""
         sign_in = self._refresh_tokens.get(refresh_token)
         if sign_in is None or sign_in.ended or not sign_in.account.enabled:
@@ -193,13 +230,20 @@ class FakeIdentity:
             if sign_in.account is account:
                 sign_in.ended = True
 
-    def forgot_password(self, username: str) -> None:
+    def forgot_password(self, username: str, *, context: Context = NO_CONTEXT) -> None:  # noqa: ARG002
         """See IdentityProvider."""
         account = self._accounts.get(username)
         if account is not None and account.confirmed and account.enabled:
             account.reset_code = _digits()
 
-    def reset_password(self, username: str, code: str, password: str) -> None:
+    def reset_password(
+        self,
+        username: str,
+        code: str,
+        password: str,
+        *,
+        context: Context = NO_CONTEXT,  # noqa: ARG002
+    ) -> None:
         """See IdentityProvider."""
         account = self._accounts.get(username)
         if account is None or account.reset_code is None or account.reset_code != code:
@@ -220,9 +264,21 @@ class FakeIdentity:
         account = self._account_of(access_token)
         return Profile(account.sub, account.username, account.email, account.full_name)
 
-    def rename(self, access_token: str, full_name: str) -> None:
+    def rename(self, access_token: str, full_name: str, *, context: Context = NO_CONTEXT) -> None:  # noqa: ARG002
         """See IdentityProvider."""
         self._account_of(access_token).full_name = full_name
+
+    def confirm_device(
+        self,
+        access_token: str,
+        device_key: str,  # noqa: ARG002
+        *,
+        name: str | None = None,  # noqa: ARG002
+        verifier: DeviceVerifier | None = None,  # noqa: ARG002
+    ) -> bool:
+        """See IdentityProvider; no device is remembered, so there is none to confirm."""
+        self._account_of(access_token)
+        raise InvalidRequest
 
     def delete_user(self, access_token: str) -> None:
         """See IdentityProvider."""

@@ -9,18 +9,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
+    ConfigDict,
     Field,
     Secret,
     StrictBool,
     StringConstraints,
     ValidationError,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     WrapValidator,
     model_validator,
 )
 from pydantic.config import JsonDict
 
-from resource_server.bodies import Numbered, Schema, shown
+from resource_server.bodies import Numbered, Schema, shown, strict_json
 
 # UsernameType: a name or an alias, 1 to 128 characters. None of them is blank.
 _NAME = r"^[\p{L}\p{M}\p{S}\p{N}\p{P}]+$"
@@ -63,12 +66,96 @@ NewPassword = Annotated[
     Secret[Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S(?:.*\S)?$")]], _hidden
 ]
 SessionText = Annotated[Secret[Annotated[str, Field(min_length=20, max_length=4096)]], _hidden]
+
+
+def _without_names(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Say what is wrong with an object without the member's name, which is the caller's text."""
+    try:
+        return handler(value)
+    except ValidationError:
+        raise ValueError("an object of text, as the description says") from None
+
+
+def _of_json(value: object) -> object:
+    """Read an object that a form has as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return strict_json(value)
+    except ValueError:
+        raise ValueError("not a JSON object") from None
+
+
+Metadata = Annotated[
+    dict[str, str],
+    WrapValidator(_without_names),
+    Field(
+        max_length=100,
+        description="ClientMetadata: text for the pool's Lambda triggers. Cognito does not "
+        "check it, and neither may a trigger believe it.",
+    ),
+]
+FormMetadata = Annotated[
+    Metadata,
+    BeforeValidator(_of_json),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "ClientMetadata: a JSON object of text for the pool's Lambda triggers",
+        }
+    ),
+]
+UserContextData = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=131_072,
+        description="What AWS's context data library collected of the user's device "
+        "(EncodedData), for threat protection",
+    ),
+]
+DeviceKey = Annotated[
+    str,
+    Field(
+        max_length=55,
+        pattern=r"^[A-Za-z0-9_-]+_[0-9a-f-]+$",
+        description="The device of the sign-in, where the pool remembers devices",
+    ),
+]
+Attributes = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1, max_length=32)],
+        Annotated[str, Field(max_length=2048)],
+    ],
+    WrapValidator(_without_names),
+    Field(
+        description="Further attributes, under Cognito's names (1-32 characters) with values of "
+        "up to 2,048: those of COGNITO_WRITABLE_ATTRIBUTES",
+    ),
+]
+
+
+class InContext(Schema):
+    """What a request may add for the pool's triggers and for its threat protection."""
+
+    client_metadata: Metadata = Field(default_factory=dict)
+    user_context_data: UserContextData | None = None
+
+
+class FormInContext(Schema):
+    """The same in a form, whose values are text."""
+
+    client_metadata: FormMetadata = Field(default_factory=dict)
+    user_context_data: UserContextData | None = None
+
+
 OpaqueToken = Annotated[
     Secret[Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9_=.-]+$")]], _hidden
 ]
 
 
-class SignUpIn(Schema):
+class SignUpIn(InContext):
     """A new account."""
 
     model_config = shown(
@@ -78,9 +165,10 @@ class SignUpIn(Schema):
     username: Username
     email: Email
     password: NewPassword
+    attributes: Attributes = Field(default_factory=dict)
 
 
-class VerifyIn(Schema):
+class VerifyIn(InContext):
     """The code that was sent to the account's e-mail address."""
 
     model_config = shown({"username": "ada", "confirmation_code": "123456"})
@@ -89,7 +177,7 @@ class VerifyIn(Schema):
     confirmation_code: Code
 
 
-class ResendIn(Schema):
+class ResendIn(InContext):
     """The account that needs a new code."""
 
     model_config = shown({"username": "ada"})
@@ -126,15 +214,7 @@ _USER_ATTRIBUTE = "userAttributes."  # what NEW_PASSWORD_REQUIRED takes beside t
 _DEVICE_KEY = "DEVICE_KEY"  # what every challenge takes where the pool remembers devices
 
 
-def _without_names(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Say what is wrong with an object without the member's name, which is the caller's text."""
-    try:
-        return handler(value)
-    except ValidationError:
-        raise ValueError("an object of text") from None
-
-
-class LoginForm(Schema):
+class LoginForm(FormInContext):
     """The OAuth 2 password grant (RFC 6749 §4.3.2), as a form."""
 
     model_config = shown(
@@ -144,9 +224,10 @@ class LoginForm(Schema):
     grant_type: Literal["password"] = "password"
     username: Username
     password: Password
+    device_key: DeviceKey | None = None
 
 
-class ChallengeIn(Schema):
+class ChallengeIn(InContext):
     """The answer to a challenge, under the names that Cognito gives to it."""
 
     model_config = shown(
@@ -166,6 +247,15 @@ class ChallengeIn(Schema):
         WrapValidator(_without_names),
         Field(description="Under Cognito's names; a value is not empty, but for attributes"),
     ]
+
+    @property
+    def user_attributes(self) -> set[str]:
+        """The attributes among the responses, under Cognito's names."""
+        return {
+            name.removeprefix(_USER_ATTRIBUTE)
+            for name in self.responses
+            if name.startswith(_USER_ATTRIBUTE)
+        }
 
     @model_validator(mode="after")
     def _has_its_answers(self) -> Self:
@@ -197,6 +287,8 @@ class RefreshForm(Schema):
     grant_type: Literal["refresh_token"]
     refresh_token: OpaqueToken
     username: Username | None = None
+    device_key: DeviceKey | None = None
+    client_metadata: FormMetadata = Field(default_factory=dict)
 
 
 class LogoutIn(Schema):
@@ -214,7 +306,7 @@ class LogoutIn(Schema):
         return self
 
 
-class ForgotPasswordIn(Schema):
+class ForgotPasswordIn(InContext):
     """The account that needs a code for a new password."""
 
     model_config = shown({"username": "ada"})
@@ -222,7 +314,7 @@ class ForgotPasswordIn(Schema):
     username: Username
 
 
-class ResetPasswordIn(Schema):
+class ResetPasswordIn(InContext):
     """A new password, with the code that was sent."""
 
     model_config = shown(
@@ -259,6 +351,45 @@ class ProfilePatch(Schema):
         StringConstraints(strip_whitespace=True, min_length=1, max_length=256),
         AfterValidator(_has_no_controls),
     ]
+    client_metadata: Metadata = Field(default_factory=dict)
+
+
+class DeviceIn(Schema):
+    """The device of a sign-in, which the user wants to go on using.
+
+    `password_verifier` and `salt` are the device's, in base64: what the client proves it with at a
+    later sign-in (Cognito guide, "Working with user devices in your user pool").
+    """
+
+    model_config = shown(
+        {
+            "device_key": "eu-west-2_11111111-1111-1111-1111-111111111111",
+            "device_name": "Ada's telephone",
+            "password_verifier": "bm90IGEgcmVhbCB2ZXJpZmllcg==",
+            "salt": "bm90IGEgcmVhbCBzYWx0",
+        }
+    )
+
+    device_key: DeviceKey
+    device_name: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    password_verifier: Annotated[str, Field(min_length=1, max_length=131_072)] | None = None
+    salt: Annotated[str, Field(min_length=1, max_length=131_072)] | None = None
+
+    @model_validator(mode="after")
+    def _has_both(self) -> Self:
+        if (self.password_verifier is None) != (self.salt is None):
+            raise ValueError("password_verifier and salt: both or neither")
+        return self
+
+
+class DeviceOut(Schema):
+    """The device was confirmed; refreshing with its key works from now on."""
+
+    model_config = shown({"message": "Device confirmed", "user_confirmation_necessary": False})
+
+    message: str
+    user_confirmation_necessary: bool
+    """Whether the pool remembers a device only after the user agreed (UpdateDeviceStatus)."""
 
 
 class TotpIn(Schema):
@@ -327,6 +458,13 @@ class SignUpOut(Schema):
     sub: str
 
 
+class NewDeviceOut(Schema):
+    """The device of a sign-in that the pool did not know."""
+
+    device_key: str
+    device_group_key: str | None
+
+
 class TokenOut(Schema):
     """A token answer (RFC 6749 §5.1); `expires_in` is in seconds."""
 
@@ -339,14 +477,16 @@ class TokenOut(Schema):
             "id_token": "eyJraWQiOiJpZCIsImFsZyI6IlJTMjU2In0.eyJzdWIiOiIwZjNj.c2ln",
             "scope": "aws.cognito.signin.user.admin me randoms",
         }
-    )
+    ) | ConfigDict(json_schema_serialization_defaults_required=False)
 
     access_token: str
-    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - no password
+    token_type: Literal["bearer"]
     expires_in: int
     refresh_token: str | None
     id_token: str | None
     scope: str
+    new_device_metadata: NewDeviceOut | None = None
+    """Only where there is one: in a pool that remembers devices, at a sign-in without its key."""
 
 
 class UserOut(Numbered):

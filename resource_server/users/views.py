@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -23,9 +24,15 @@ from resource_server.identity.errors import (
     IdentityError,
     IdentityUnavailable,
     InsufficientScope,
+    InvalidRequest,
     SessionEnded,
 )
-from resource_server.identity.provider import Challenge, TokenSet
+from resource_server.identity.provider import (
+    Challenge,
+    Context,
+    DeviceVerifier,
+    TokenSet,
+)
 from resource_server.problems import answer
 from resource_server.rate_limits import Asking
 from resource_server.refusals import ACCOUNT_DISABLED, refuses, responds, token_endpoint
@@ -39,9 +46,14 @@ from resource_server.users.schemas import (
     ChallengeIn,
     ChallengeOut,
     ChangePasswordIn,
+    DeviceIn,
+    DeviceOut,
     ForgotPasswordIn,
+    FormInContext,
+    InContext,
     LoginForm,
     LogoutIn,
+    NewDeviceOut,
     ProfilePatch,
     RefreshForm,
     ResendIn,
@@ -80,8 +92,13 @@ users = APIBlueprint(
 def sign_up(new: SignUpIn) -> ResponseReturnValue:
     """Make an account; its confirmation code goes to the e-mail address."""
     _count(Asking.MESSAGE, new.username)
+    _require_writable(new.attributes)
     made = services().identity.sign_up(
-        new.username, email=new.email, password=new.password.get_secret_value()
+        new.username,
+        email=new.email,
+        password=new.password.get_secret_value(),
+        attributes=new.attributes,
+        context=_context(new),
     )
     if made.sub is None:
         message = "User created, but the code could not be sent: ask for a new one"
@@ -107,7 +124,9 @@ def sign_up(new: SignUpIn) -> ResponseReturnValue:
 def verify(sent: VerifyIn) -> ResponseReturnValue:
     """Confirm an account with the code that was sent."""
     _count(Asking.SIGN_IN, sent.username)
-    services().identity.confirm_sign_up(sent.username, sent.confirmation_code)
+    services().identity.confirm_sign_up(
+        sent.username, sent.confirmation_code, context=_context(sent)
+    )
     return {"message": "Account verification successful"}
 
 
@@ -118,7 +137,7 @@ def verify(sent: VerifyIn) -> ResponseReturnValue:
 def resend_confirmation_code(account: ResendIn) -> ResponseReturnValue:
     """Send a new confirmation code; the answer is the same whether there is such an account."""
     _count(Asking.MESSAGE, account.username)
-    services().identity.resend_confirmation_code(account.username)
+    services().identity.resend_confirmation_code(account.username, context=_context(account))
     return {"message": "Confirmation code sent successfully"}
 
 
@@ -134,10 +153,15 @@ def resend_confirmation_code(account: ResendIn) -> ResponseReturnValue:
 @responds(403, ChallengeOut)
 @users.input(LoginForm, location="form", arg_name="form")
 @users.output(TokenOut)
-def log_in(form: LoginForm) -> TokenOut | Response:
+def log_in(form: LoginForm) -> Response:
     """Sign in with the OAuth 2 password grant."""
     _count(Asking.SIGN_IN, form.username)
-    result = services().identity.authenticate(form.username, form.password.get_secret_value())
+    result = services().identity.authenticate(
+        form.username,
+        form.password.get_secret_value(),
+        device_key=form.device_key,
+        context=_context(form),
+    )
     return _tokens_or_challenge(result, form.username)
 
 
@@ -158,12 +182,15 @@ def log_in(form: LoginForm) -> TokenOut | Response:
 @responds(403, ChallengeOut)
 @users.input(ChallengeIn, arg_name="sent")
 @users.output(TokenOut)
-def answer_challenge(sent: ChallengeIn) -> TokenOut | Response:
+def answer_challenge(sent: ChallengeIn) -> Response:
     """Take the next step of a sign-in: a code, a new password."""
     _count(Asking.SIGN_IN, sent.username)
     responses = {name: answer.get_secret_value() for name, answer in sent.responses.items()}
     session = sent.session.get_secret_value() if sent.session else None
-    result = services().identity.answer_challenge(sent.username, sent.challenge, session, responses)
+    _require_writable(sent.user_attributes - {"email"})  # the pool may ask for it
+    result = services().identity.answer_challenge(
+        sent.username, sent.challenge, session, responses, context=_context(sent)
+    )
     return _tokens_or_challenge(result, sent.username)
 
 
@@ -172,16 +199,19 @@ def answer_challenge(sent: ChallengeIn) -> TokenOut | Response:
 @refuses(identity.BadRefreshToken, identity.InvalidRequest, identity.SignInRejected)
 @users.input(RefreshForm, location="form", arg_name="form")
 @users.output(TokenOut)
-def refresh(form: RefreshForm) -> TokenOut:
+def refresh(form: RefreshForm) -> Response:
     """Trade a refresh token for new tokens."""
     _count(Asking.REFRESH, form.username)
     result = services().identity.refresh(
-        form.refresh_token.get_secret_value(), username=form.username
+        form.refresh_token.get_secret_value(),
+        username=form.username,
+        device_key=form.device_key,
+        context=Context(metadata=form.client_metadata),
     )
     return _token_answer(result)
 
 
-def _tokens_or_challenge(result: TokenSet | Challenge, username: str) -> TokenOut | Response:
+def _tokens_or_challenge(result: TokenSet | Challenge, username: str) -> Response:
     if isinstance(result, TokenSet):
         return _token_answer(result)
     body = ChallengeOut(
@@ -193,7 +223,7 @@ def _tokens_or_challenge(result: TokenSet | Challenge, username: str) -> TokenOu
     return make_response(body.model_dump(), 403)
 
 
-def _token_answer(tokens: TokenSet) -> TokenOut:
+def _token_answer(tokens: TokenSet) -> Response:
     # Shown to the client, which just got the token from Cognito; nothing is decided by it.
     try:
         claims = unverified_claims(tokens.access_token)
@@ -202,13 +232,19 @@ def _token_answer(tokens: TokenSet) -> TokenOut:
     scope, expires_in = claims.get("scope"), tokens.expires_in
     if expires_in is None:
         expires_in = _seconds_until(claims.get("exp"))
-    return TokenOut(
+    body = TokenOut(
         access_token=tokens.access_token,
+        token_type="bearer",  # noqa: S106 - no password
         expires_in=expires_in,
         refresh_token=tokens.refresh_token,
         id_token=tokens.id_token,
         scope=scope if isinstance(scope, str) else "",
-    )
+    ).model_dump(exclude={"new_device_metadata"})
+    if device := tokens.new_device:
+        body["new_device_metadata"] = NewDeviceOut(
+            device_key=device.key, device_group_key=device.group_key
+        ).model_dump()
+    return make_response(body)
 
 
 def _seconds_until(moment: object) -> int:
@@ -249,7 +285,7 @@ def log_out(which: LogoutIn) -> ResponseReturnValue:
 def forgot_password(account: ForgotPasswordIn) -> ResponseReturnValue:
     """Send a code for a new password; the answer is the same whether there is such an account."""
     _count(Asking.MESSAGE, account.username)
-    services().identity.forgot_password(account.username)
+    services().identity.forgot_password(account.username, context=_context(account))
     return {"message": "Password reset code sent successfully"}
 
 
@@ -267,7 +303,10 @@ def reset_password(sent: ResetPasswordIn) -> ResponseReturnValue:
     """Set a new password with the code that was sent."""
     _count(Asking.SIGN_IN, sent.username)
     services().identity.reset_password(
-        sent.username, sent.confirmation_code, sent.password.get_secret_value()
+        sent.username,
+        sent.confirmation_code,
+        sent.password.get_secret_value(),
+        context=_context(sent),
     )
     return {"message": "Password reset successfully"}
 
@@ -318,7 +357,9 @@ def me() -> UserOut:
 def change_me(changes: ProfilePatch) -> UserOut:
     """Change one's full name, at Cognito first: the row follows it."""
     account = _account()
-    services().identity.rename(_account_token(), changes.full_name)
+    services().identity.rename(
+        _account_token(), changes.full_name, context=Context(metadata=changes.client_metadata)
+    )
     account = accounts.describe(services().connections, account.sub, full_name=changes.full_name)
     return UserOut.model_validate(account)
 
@@ -340,6 +381,27 @@ def delete_me() -> ResponseReturnValue:
     services().revocations.revoke_user(current_principal.sub)
     accounts.remove(services().connections, current_principal.sub)
     return "", 204
+
+
+@users.post("/me/devices")
+@require_scope("me")
+@refuses(
+    identity.InvalidRequest,
+    identity.SessionEnded,
+    identity.InsufficientScope,
+)
+@users.input(DeviceIn, arg_name="device")
+@users.output(DeviceOut)
+def confirm_device(device: DeviceIn) -> DeviceOut:
+    """Confirm the device of a sign-in: a pool that remembers devices refreshes for no other."""
+    _account()
+    verifier = None
+    if device.password_verifier is not None and device.salt is not None:
+        verifier = DeviceVerifier(device.password_verifier, device.salt)
+    necessary = services().identity.confirm_device(
+        _account_token(), device.device_key, name=device.device_name, verifier=verifier
+    )
+    return DeviceOut(message="Device confirmed", user_confirmation_necessary=necessary)
 
 
 @users.post("/me/totp")
@@ -391,6 +453,25 @@ def use_totp(wanted: TotpPreference) -> ResponseReturnValue:
 def _count(asking: Asking, username: str | None) -> None:
     """Count what asks Cognito without a token; beyond a limit it is refused here (429)."""
     services().rate_limits.count(asking, address=request.remote_addr, name=username)
+
+
+def _context(sent: InContext | FormInContext) -> Context:
+    """Gather what Cognito's triggers and threat protection are told of a request.
+
+    The address is the one that limits count, never one that the caller names.
+    """
+    propagates = services().settings.cognito_send_ip_address
+    return Context(
+        metadata=sent.client_metadata,
+        encoded_data=sent.user_context_data,
+        ip_address=request.remote_addr if propagates else None,
+    )
+
+
+def _require_writable(names: Iterable[str]) -> None:
+    """Refuse attributes that the operator has not opened to users; Cognito decides on the rest."""
+    if not set(names) <= set(services().settings.cognito_writable_attributes):
+        raise InvalidRequest("An attribute may not be set by users")
 
 
 def _account() -> Account:

@@ -205,12 +205,13 @@ def test_doctor_shows_faults_and_what_mends_them(run: CommandLine, world: World)
     lines = result.stdout.splitlines()
     assert lines[0].startswith("error    trigger-missing  The pool has no")
     assert lines[1].strip() == "-> flask cognito apply --role-arn <role of the function>"
-    assert lines[-1] == "2 errors, 2 warnings, 0 hints"
+    assert lines[-1] == "2 errors, 3 warnings, 0 hints"
     assert world.client_secret not in result.output
     found = json.loads(run("doctor", "--json").stdout)
     assert [finding["check"] for finding in found] == [
         "trigger-missing",
         "password-flow",
+        "device-tracking",
         "user-existence",
         "admin-group",
     ]
@@ -219,6 +220,7 @@ def test_doctor_shows_faults_and_what_mends_them(run: CommandLine, world: World)
 def test_doctor_finds_nothing_after_apply(run: CommandLine, world: World) -> None:
     """What apply makes is what doctor wants."""
     assert run("apply", "--yes", "--role-arn", world.role_arn).exit_code == 0
+    world.forget_devices()
     result = run("doctor")
     assert (result.exit_code, result.stdout) == (0, "Nothing is wrong.\n")
     assert run("doctor", "--json").stdout == "[]\n"

@@ -70,6 +70,7 @@ def test_further_tokens(run: CommandLine, ada: str) -> None:
         "token_type",
         "id_token",
         "refresh_token",
+        "new_device",  # the pool remembers devices
     }
     assert run(*common, "--id", input=PASSWORD).stdout.count(".") == 2
     assert run(*common, "--refresh", input=PASSWORD).stdout.count(".") == 0

@@ -110,6 +110,12 @@ class World:
         kept = self._takes("UpdateUserPool", self.pool())
         self.aws.cognito.update_user_pool(**kept | {"UserPoolId": self.pool_id} | members)
 
+    def forget_devices(self) -> None:
+        """Let the pool remember devices no longer."""
+        kept = self._takes("UpdateUserPool", self.pool())
+        del kept["DeviceConfiguration"]
+        self.aws.cognito.update_user_pool(**kept | {"UserPoolId": self.pool_id})
+
     def change_client(self, **members: Any) -> None:
         """Change the app client, and write the rest back."""
         named = {"UserPoolId": self.pool_id, "ClientId": self.client_id}

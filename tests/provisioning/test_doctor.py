@@ -42,6 +42,7 @@ class Patient:
 @pytest.fixture
 def patient(in_step: World, public: Any) -> Patient:
     """A pool in which nothing is wrong."""
+    in_step.forget_devices()
     service = Service(
         target=in_step.target(),
         public=public,
@@ -50,6 +51,7 @@ def patient(in_step: World, public: Any) -> Patient:
         leeway=10,
         jwks_timeout=3,
         client_secret=in_step.client_secret,
+        writable_attributes=("name", "birthdate"),
     )
     return Patient(in_step, service)
 
@@ -201,8 +203,18 @@ def test_a_pool_that_is_not_there_is_told_once(patient: Patient) -> None:
     assert "AWS_USER_POOL_ID" in found["pool-not-found"].says
 
 
-def test_attributes_that_sign_up_does_not_send(patient: Patient) -> None:
-    """A pool that requires a phone number refuses every sign-up of this service's."""
+@pytest.mark.parametrize(
+    ("writable", "level", "says"),
+    [
+        (("name",), "error", "requires phone_number, which COGNITO_WRITABLE_ATTRIBUTES does not"),
+        (("phone_number",), "hint", "requires phone_number: a sign-up without"),
+    ],
+)
+def test_attributes_that_the_pool_requires(
+    patient: Patient, writable: tuple[str, ...], level: str, says: str
+) -> None:
+    """An error where users may not set them, else a hint: clients must send them."""
+    patient.change(writable_attributes=writable)
 
     def require(parsed: dict[str, Any], **_: object) -> None:
         parsed["UserPool"]["SchemaAttributes"] = [
@@ -214,7 +226,28 @@ def test_attributes_that_sign_up_does_not_send(patient: Patient) -> None:
     )
     found = patient.findings()
     assert list(found) == ["required-attributes"]
-    assert "requires phone_number," in found["required-attributes"].says
+    finding = found["required-attributes"]
+    assert (finding.level, says in finding.says) == (level, True)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "prompts"),
+    [
+        ({"ChallengeRequiredOnNewDevice": True}, False),
+        ({"DeviceOnlyRememberedOnUserPrompt": True}, True),
+        ({"ChallengeRequiredOnNewDevice": False, "DeviceOnlyRememberedOnUserPrompt": False}, False),
+    ],
+)
+def test_a_pool_that_remembers_devices(
+    patient: Patient, configuration: dict[str, bool], prompts: bool
+) -> None:
+    """Any value turns it on (API reference, DeviceConfigurationType): clients must know."""
+    patient.world.change_pool(DeviceConfiguration=configuration)
+    finding = patient.findings()["device-tracking"]
+    assert finding.level == "warning"
+    assert "device_key" in finding.says
+    assert ("once its user agreed" in finding.says) == prompts
+    assert "POST /users/me/devices" in finding.mend
 
 
 def test_what_may_not_be_read_is_named_and_the_rest_examined(patient: Patient) -> None:

@@ -12,6 +12,8 @@ tests/test_moto_gaps.py, which fails once moto fills the gap itself.
 - tokens.py          tokens, refreshing, signing out
 - signing_up.py  signing_in.py  sessions.py  mfa.py
 - own_account.py     what users do to their account
+- attributes.py      which there are, who may write them, and in what form
+- devices.py         devices that a pool remembers
 - administration.py  what administrators do
 - error_texts.py     errors in AWS's words
 """
@@ -25,6 +27,7 @@ from moto.cognitoidp import models, responses
 
 from resource_server.emulator.gaps import (
     administration,
+    devices,
     directory,
     error_texts,
     mfa,
@@ -120,6 +123,7 @@ _GAPS: dict[type, list[Callable[..., Any]]] = {
             own_account.change_password,
             own_account.forgot_password,
             own_account.confirm_forgot_password,
+            devices.confirm_device,
             administration.admin_create_user,
             administration.admin_delete_user,
             administration.admin_disable_user,

@@ -1,17 +1,18 @@
 """What users do to their own account, with an access token or a code that was sent to them."""
 
-from typing import Any, get_args
+from typing import get_args
 
 from moto.cognitoidp.models import (
     LEGACY_ACCOUNT_RECOVERY_MECHANISMS,
     CognitoIdpUser,
     CognitoIdpUserPool,
+    CognitoIdpUserPoolClient,
     UserStatus,
 )
 from moto.cognitoidp.responses import CognitoIdpResponse
 from moto.core.responses import ActionResult, EmptyResult
 
-from resource_server.emulator.gaps import codes
+from resource_server.emulator.gaps import attributes, codes
 from resource_server.emulator.gaps.directory import (
     WRONG_CREDENTIALS,
     bearer,
@@ -28,7 +29,6 @@ from resource_server.emulator.gaps.signing_up import CHANNELS, simulated
 from resource_server.emulator.gaps.tokens import sign_out
 
 _CHANGE = "change of password"
-_NOT_THEIRS = {"sub", "email_verified", "phone_number_verified"}
 
 
 def get_user(self: CognitoIdpResponse) -> ActionResult:
@@ -55,7 +55,9 @@ def update_user_attributes(self: CognitoIdpResponse) -> ActionResult:
     """Change attributes; a new address is verified with a code, of which moto sends none."""
     pool, user = bearer(self)
     changes = {entry["Name"]: entry.get("Value", "") for entry in parameter(self, "UserAttributes")}
-    _require_theirs(changes)
+    attributes.require_writable(pool, _client(pool, parameter(self, "AccessToken")), changes)
+    attributes.require_mutable(pool, changes)
+    attributes.require_conforming(changes)
     pool.backend._verify_email_is_not_used(pool.id, changes.get("email"))  # noqa: SLF001
     verified = pool.extended_config.get("AutoVerifiedAttributes") or []
     settings = pool.extended_config.get("UserAttributeUpdateSettings") or {}
@@ -76,16 +78,17 @@ def update_user_attributes(self: CognitoIdpResponse) -> ActionResult:
     return ActionResult({"CodeDeliveryDetailsList": deliveries})
 
 
-def _require_theirs(changes: dict[str, Any]) -> None:
-    if not _NOT_THEIRS.isdisjoint(changes):
-        raise not_authorized("A client attempted to write unauthorized attribute")
+def _client(pool: CognitoIdpUserPool, access_token: str) -> CognitoIdpUserPoolClient:
+    """Find the app client that an access token was issued to."""
+    client: CognitoIdpUserPoolClient = pool.clients[pool.access_tokens[access_token][0]]
+    return client
 
 
 def delete_user_attributes(self: CognitoIdpResponse) -> ActionResult:
     """Delete attributes; moto lacks the operation."""
-    _, user = bearer(self)
+    pool, user = bearer(self)
     names = parameter(self, "UserAttributeNames")
-    _require_theirs(dict.fromkeys(names))
+    attributes.require_writable(pool, _client(pool, parameter(self, "AccessToken")), names)
     user.delete_attributes(names)
     return EmptyResult()
 

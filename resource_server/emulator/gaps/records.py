@@ -54,6 +54,14 @@ class Failures:
 
 
 @dataclass(slots=True)
+class Device:
+    """A device of a user, in a pool that remembers them."""
+
+    group_key: str
+    confirmed: bool = False
+
+
+@dataclass(slots=True)
 class UserRecord:
     """What moto does not keep of a user."""
 
@@ -67,6 +75,8 @@ class UserRecord:
     totp_step: int = 0
     """The step of the last code that served: none serves twice."""
     email_mfa: bool = False
+    devices: dict[str, Device] = field(default_factory=dict)
+    """By their keys."""
 
     def failures_of(self, what: str) -> Failures:
         """Return the failures at one thing."""
@@ -82,7 +92,8 @@ class UserRecord:
         plain = dict(stored)
         codes = {what: Code(**code) for what, code in plain.pop("codes").items()}
         failures = {what: Failures(**seen) for what, seen in plain.pop("failures").items()}
-        return cls(codes=codes, failures=failures, **plain)
+        devices = {key: Device(**device) for key, device in plain.pop("devices", {}).items()}
+        return cls(codes=codes, failures=failures, devices=devices, **plain)
 
 
 @dataclass(slots=True)
@@ -99,6 +110,8 @@ class RefreshToken:
     replaced_at: float | None = None
     """When rotation gave another one for it."""
     revoked: bool = False
+    device_key: str | None = None
+    """The device that refreshes with it, where the pool remembers devices."""
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from moto.cognitoidp.responses import CognitoIdpResponse
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
 
+from resource_server.emulator.gaps import attributes as attributes_of_pool
 from resource_server.emulator.gaps import codes, mfa, sessions
 from resource_server.emulator.gaps.directory import (
     WRONG_CREDENTIALS,
@@ -36,6 +37,7 @@ from resource_server.emulator.gaps.tokens import (
     user_of_refresh_token,
 )
 
+_USER_ATTRIBUTE = "userAttributes."
 _NEW_PASSWORD, _SELECT = "NEW_PASSWORD_REQUIRED", "SELECT_MFA_TYPE"
 _REFRESHES = {"REFRESH_TOKEN", "REFRESH_TOKEN_AUTH"}
 _ADMIN_PASSWORDS = {"ADMIN_USER_PASSWORD_AUTH", "ADMIN_NO_SRP_AUTH"}
@@ -94,7 +96,8 @@ def _initiate(
     require_secret_hash(client, sent.get("SECRET_HASH"), username)
     _require_flow(client, flow)
     user = user_with_password(pool, client, username, _required(sent, "PASSWORD"))
-    return next_challenge(pool, client, user) or complete_sign_in(pool, client, user)
+    device_key = sent.get("DEVICE_KEY")
+    return next_challenge(pool, client, user) or complete_sign_in(pool, client, user, device_key)
 
 
 def user_with_password(
@@ -127,7 +130,7 @@ def _refresh(
     user = user_of_refresh_token(pool, client, text)
     # The real name or `sub`: the hash of an alias, good at sign-in, is refused here (T17).
     require_secret_hash(client, sent.get("SECRET_HASH"), user.username, user.id)
-    return refresh(pool, client, text)
+    return refresh(pool, client, text, sent.get("DEVICE_KEY"))
 
 
 def _require_flow(client: CognitoIdpUserPoolClient, flow: str) -> None:
@@ -166,7 +169,12 @@ def next_challenge(
     """Return the challenge that follows a password; None if nothing more is asked."""
     if user.status == UserStatus.FORCE_CHANGE_PASSWORD:
         attributes = {k: v for k, v in user.attribute_lookup.items() if k != "sub"}
-        details = {"requiredAttributes": "[]", "userAttributes": json.dumps(attributes)}
+        lacking = attributes_of_pool.missing(pool, user.attribute_lookup)
+        required = [f"{_USER_ATTRIBUTE}{name}" for name in lacking]
+        details = {
+            "requiredAttributes": json.dumps(required),
+            "userAttributes": json.dumps(attributes),
+        }
         return _challenge(pool, client, user, _NEW_PASSWORD, details)
     if pool.mfa_config == "OFF":
         return None
@@ -260,7 +268,7 @@ def _respond(call: CognitoIdpResponse, client: CognitoIdpUserPoolClient) -> dict
     wanted = _ANSWERS[name]
     answer = _required(sent, wanted) if wanted else ""
     more = judge(text, session, answer, sent)
-    return more or complete_sign_in(session.pool, client, user)
+    return more or complete_sign_in(session.pool, client, user, sent.get("DEVICE_KEY"))
 
 
 def judge(
@@ -269,9 +277,31 @@ def judge(
     """Judge an answer; return the challenge that follows, or None if nothing more is asked."""
     if session.challenge == _NEW_PASSWORD:
         require_good_password(session.pool, answer)
+        _require_attributes(session, sent)
     sessions.spend(text)
     require_enabled(session.user)
     return _judge(session, answer, sent)
+
+
+def _require_attributes(session: sessions.Session, sent: Mapping[str, str]) -> None:
+    """Check attributes beside a new password (API reference, RespondToAuthChallenge)."""
+    pool, user = session.pool, session.user
+    given = {
+        name.removeprefix(_USER_ATTRIBUTE): value
+        for name, value in sent.items()
+        if name.startswith(_USER_ATTRIBUTE)
+    }
+    attributes_of_pool.require_writable(pool, session.client, given)
+    for name in given:
+        own = pool.schema_attributes.get(name)
+        if own is not None and own.required and user.attribute_lookup.get(name):
+            raise not_authorized(f"Cannot modify an already provided {name}")
+    attributes_of_pool.require_conforming(given)
+    lacking = attributes_of_pool.missing(pool, user.attribute_lookup | given)
+    if lacking:
+        raise refusal(
+            "InvalidParameterException", f"Invalid attributes given, {lacking[0]} is missing"
+        )
 
 
 def _judge(
@@ -279,12 +309,11 @@ def _judge(
 ) -> dict[str, Any] | None:
     pool, client, user = session.pool, session.client, session.user
     if session.challenge == _NEW_PASSWORD:
-        prefix = "userAttributes."
         user.update_attributes(
             [
-                {"Name": name.removeprefix(prefix), "Value": value}
+                {"Name": name.removeprefix(_USER_ATTRIBUTE), "Value": value}
                 for name, value in sent.items()
-                if name.startswith(prefix)
+                if name.startswith(_USER_ATTRIBUTE)
             ]
         )
         user.password, user.status = answer, UserStatus.CONFIRMED

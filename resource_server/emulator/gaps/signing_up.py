@@ -7,7 +7,7 @@ from moto.cognitoidp.models import CognitoIdpUser, CognitoIdpUserPool, UserStatu
 from moto.cognitoidp.responses import CognitoIdpResponse
 from moto.core.responses import ActionResult, EmptyResult
 
-from resource_server.emulator.gaps import codes
+from resource_server.emulator.gaps import attributes, codes
 from resource_server.emulator.gaps.directory import (
     client_and_user,
     client_of,
@@ -31,6 +31,12 @@ def sign_up(self: CognitoIdpResponse) -> ActionResult:
     config = pool.extended_config.get("AdminCreateUserConfig") or {}
     if config.get("AllowAdminCreateUserOnly"):
         raise not_authorized("SignUp is not permitted for this user pool")
+    given = {
+        entry["Name"]: entry.get("Value", "") for entry in parameter(self, "UserAttributes") or []
+    }
+    attributes.require_writable(pool, client, given)
+    attributes.require_conforming(given)
+    attributes.require_all(pool, given | _named_by(pool, username))
     result = _MOTO_SIGN_UP(self)
     user = find_user(pool, username)
     answer = cast("dict[str, Any]", result.result)
@@ -38,6 +44,13 @@ def sign_up(self: CognitoIdpResponse) -> ActionResult:
     if user is not None and (details := _send_code(pool, user)):
         answer["CodeDeliveryDetails"] = details
     return ActionResult(answer)
+
+
+def _named_by(pool: CognitoIdpUserPool, username: str) -> dict[str, str]:
+    """Return the attribute that the user name is, in a pool whose users have no names."""
+    kinds = pool.extended_config.get("UsernameAttributes") or []
+    kind = "email" if "@" in username else "phone_number"
+    return {kind: username} if kind in kinds else {}
 
 
 def confirm_sign_up(self: CognitoIdpResponse) -> ActionResult:

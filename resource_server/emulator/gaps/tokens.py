@@ -20,6 +20,7 @@ from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult, EmptyResult
 
 from resource_server.emulator import trigger
+from resource_server.emulator.gaps import devices
 from resource_server.emulator.gaps.clocks import clock
 from resource_server.emulator.gaps.directory import (
     bearer,
@@ -100,10 +101,25 @@ def set_issuer(base: str | None) -> None:
 
 
 def complete_sign_in(
-    pool: CognitoIdpUserPool, client: CognitoIdpUserPoolClient, user: CognitoIdpUser
+    pool: CognitoIdpUserPool,
+    client: CognitoIdpUserPoolClient,
+    user: CognitoIdpUser,
+    device_key: str | None = None,
 ) -> dict[str, Any]:
-    """Answer a sign-in that needs no more."""
-    result = begin_family(pool, client, user, _SIGN_IN, auth_time=int(clock.now()))
+    """Answer a sign-in that needs no more; a pool that remembers devices gives a new one a key."""
+    made: dict[str, str] | None = None
+    if not devices.remembers(pool):
+        device_key = None
+    elif device_key is None:
+        made = devices.make(pool, user)
+        device_key = made["DeviceKey"]
+    else:
+        devices.require_known(user, device_key)
+    result = begin_family(
+        pool, client, user, _SIGN_IN, auth_time=int(clock.now()), device_key=device_key
+    )
+    if made is not None:
+        result["NewDeviceMetadata"] = made
     record_of(user).failures.pop("sign-in", None)
     return {"ChallengeParameters": {}, "AuthenticationResult": result}
 
@@ -117,6 +133,7 @@ def begin_family(
     auth_time: int,
     scopes: list[str] | None = None,
     nonce: str | None = None,
+    device_key: str | None = None,
 ) -> dict[str, Any]:
     """Make the first tokens of a sign-in; `source` is what the trigger is told.
 
@@ -129,6 +146,7 @@ def begin_family(
         auth_time=auth_time,
         expires_at=clock.now() + _lifetime(client, "RefreshToken"),
         scopes=scopes,
+        device_key=device_key,
     )
     result = _issue(pool, client, user, token, source, nonce=nonce)
     result["RefreshToken"] = _keep(pool, token)
@@ -375,7 +393,10 @@ def user_of_refresh_token(
 
 
 def refresh(
-    pool: CognitoIdpUserPool, client: CognitoIdpUserPoolClient, text: str
+    pool: CognitoIdpUserPool,
+    client: CognitoIdpUserPoolClient,
+    text: str,
+    device_key: str | None = None,
 ) -> dict[str, Any]:
     """Make new tokens for a refresh token; with rotation on there is a new one of these, too.
 
@@ -391,6 +412,7 @@ def refresh(
     grace = rotation.get("RetryGracePeriodSeconds") or 0
     if token.replaced_at is not None and clock.now() >= token.replaced_at + grace:
         raise refusal("RefreshTokenReuseException", "Refresh token has been invalidated")
+    devices.require_for_refresh(user, token, device_key)
     require_enabled(user)
     result = _issue(pool, client, user, token, _REFRESH)
     if rotates(client):
@@ -413,7 +435,8 @@ def get_tokens_from_refresh_token(self: CognitoIdpResponse) -> ActionResult:
     """Refresh with the client's secret itself (T18); moto lacks the operation."""
     pool, client = client_of(self)
     require_client_secret(client, parameter(self, "ClientSecret"))
-    return ActionResult(refresh(pool, client, parameter(self, "RefreshToken")))
+    text, device_key = parameter(self, "RefreshToken"), parameter(self, "DeviceKey")
+    return ActionResult(refresh(pool, client, text, device_key))
 
 
 # Ending
