@@ -17,6 +17,7 @@ from resource_server import CognitoVerifier, ResourceServer, require_scope
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.tokens import DenyListUnavailable, KeyStore
+from tests.conftest import MANAGEMENT_PORT, MANAGEMENT_URL
 
 ORIGIN = "https://app.example.com"
 SUB = "0f3c1a52-7c1e-4b7c-9d52-0e6a4d1f7f10"
@@ -44,7 +45,12 @@ def served(
     """The service with CORS and a low rate limit, and with a view that fails."""
     monkeypatch.setenv("RATELIMIT_MESSAGES_PER_ADDRESS", "1/hour")
     app = make_app(
-        {**mock_cognito_client.settings, "DATABASE_URL": sqlite_url, "CORS_ORIGINS": ORIGIN}
+        {
+            **mock_cognito_client.settings,
+            "DATABASE_URL": sqlite_url,
+            "CORS_ORIGINS": ORIGIN,
+            "MANAGEMENT_PORT": str(MANAGEMENT_PORT),
+        }
     )
 
     @app.get("/fails")
@@ -94,9 +100,10 @@ def test_every_response_of_the_service_has_every_header_once(
     ]
     seen = set()
     for address, methods in _addresses(served):
+        base_url = MANAGEMENT_URL if address == "/metrics" else None
         for method in sorted(methods):
             for situation in situations:
-                response = client.open(address, method=method, **situation)
+                response = client.open(address, method=method, base_url=base_url, **situation)
                 assert_each_header_once(response)
                 seen.add(response.status_code)
     described = client.get("/openapi.json").headers["ETag"]

@@ -11,6 +11,7 @@ from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 from resource_server.addresses import Host, InvalidHost, PublicAddress
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
+from tests.conftest import MANAGEMENT_PORT, MANAGEMENT_URL
 
 MakeApp = Callable[..., APIFlask]
 METADATA = "/.well-known/oauth-protected-resource"
@@ -256,9 +257,11 @@ def test_other_hosts_are_answered_421(make: MakeApp, host: str, status: int) -> 
 
 def test_probes_may_name_any_host(make: MakeApp) -> None:
     """A load balancer, an orchestrator and Prometheus name a machine by its address."""
-    app = make(PUBLIC_URL=PUBLIC_URL)
-    for path in ("/healthz", "/readyz", "/metrics"):
+    app = make(PUBLIC_URL=PUBLIC_URL, MANAGEMENT_PORT=str(MANAGEMENT_PORT))
+    for path in ("/healthz", "/readyz"):
         assert _get(app, path, Host="10.0.0.7:8000").status_code in {200, 503}, path
+    metrics = app.test_client().get("/metrics", base_url=MANAGEMENT_URL)
+    assert metrics.status_code == 200
     assert _raw(app, "/randoms", host=None, SERVER_PROTOCOL="HTTP/1.0")[0] == 401
 
 
