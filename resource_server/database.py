@@ -99,6 +99,11 @@ class Connections:
             return _trying(self._responsiveness, self._engine.begin)
         return self._engine.begin()
 
+    def drop(self) -> None:
+        """Replace all connections; those in use are closed when they come back."""
+        self._engine.dispose()
+        self._committing.dispose()
+
 
 @contextmanager
 def _trying(
@@ -273,6 +278,16 @@ def is_migrated(connection: Connection) -> bool:
         return False
     found = set(connection.scalars(text("SELECT version_num FROM alembic_version")))
     return found == heads() or not found <= revisions().keys()
+
+
+def is_read_only(connection: Connection) -> bool:
+    """Return whether the server takes no writes, as a standby does not (PostgreSQL alone).
+
+    Raises SQLAlchemyError.
+    """
+    if connection.dialect.name != "postgresql":
+        return False
+    return bool(connection.scalar(text("SHOW transaction_read_only")) == "on")
 
 
 def heads() -> set[str]:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from resource_server.auth import note_refusal
 from resource_server.bodies import Schema, shown
-from resource_server.database import is_migrated
+from resource_server.database import is_migrated, is_read_only
 from resource_server.hosts import for_any_host
 from resource_server.refusals import responds
 from resource_server.services import services
@@ -43,7 +43,7 @@ class NotReady(Schema):
     model_config = shown({"status": "not ready", "missing": ["database"]})
 
     status: Literal["not ready"]
-    missing: list[Literal["database", "migrations", "keys"]]
+    missing: list[Literal["database", "writable_database", "migrations", "revocations", "keys"]]
 
 
 @health.get("/healthz")
@@ -61,10 +61,12 @@ def healthz() -> ResponseReturnValue:
 def readyz() -> ResponseReturnValue:
     """Tell whether requests can be served; 503 names what is missing.
 
-    Asking also makes a process fetch the pool's keys if it has none, so a load balancer's probe
-    warms it up before the first user comes.
+    Asking also makes a process fetch the pool's keys and read the list of revoked tokens if it has
+    none, so a load balancer's probe warms it up before the first user comes.
     """
     missing = _missing_in_database()
+    if not services().revocations.ready() and not missing:
+        missing.append("revocations")
     if not services().verifier.ready():
         missing.append("keys")
     if missing:
@@ -77,9 +79,14 @@ def readyz() -> ResponseReturnValue:
 def _missing_in_database(*, again: bool = True) -> list[str]:
     try:
         with services().connections.autocommit() as connection:
-            return [] if is_migrated(connection) else ["migrations"]
+            if not is_read_only(connection):
+                return [] if is_migrated(connection) else ["migrations"]
     except SQLAlchemyError as error:
         if again and isinstance(error, DBAPIError) and error.connection_invalidated:
             # Lost since the last request, as after a failover: that says nothing of now.
             return _missing_in_database(again=False)
         return ["database"]
+    if again:  # after a failover connections may lead to the old primary: make new ones
+        services().connections.drop()
+        return _missing_in_database(again=False)
+    return ["writable_database"]

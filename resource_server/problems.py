@@ -179,7 +179,7 @@ def _database_error(error: Exception) -> Response:
         logger.error("a statement failed", extra={"fields": fields})
         return answer(INTERNAL_ERROR)
     logger.error("the database is unavailable: %s", fault.message, extra={"fields": fields})
-    note_refusal("database_unavailable")
+    note_refusal("not_migrated" if fault.is_unmigrated else "database_unavailable")
     if fault.is_unmigrated:
         return answer(NOT_MIGRATED)
     return answer(DATABASE_AWAY if fault.passes else replace(DATABASE_AWAY, retry_after=None))

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from resource_server import sqlstates
 from resource_server.identity import errors as identity
 from resource_server.tokens.claims import SIGN_IN_SCOPE
 
@@ -78,8 +79,8 @@ IDENTITY_PROBLEMS: dict[type[identity.IdentityError], Problem] = {
         503, "The user directory is not set up for this. Contact the operator", "server_error"
     ),
 }
-DATABASE_AWAY = Problem(503, "The database is unavailable", "temporarily_unavailable", 5)
-NOT_MIGRATED = Problem(503, "The database is not migrated", "temporarily_unavailable")
+DATABASE_AWAY = Problem(503, sqlstates.UNAVAILABLE, "temporarily_unavailable", 5)
+NOT_MIGRATED = Problem(503, sqlstates.NOT_MIGRATED, "temporarily_unavailable")
 ACCOUNT_DISABLED = Problem(403, "Inactive user")
 CONFLICT = Problem(409, "The request conflicts with another one")
 INTERNAL_ERROR = Problem(500, "Internal server error", "server_error")

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+UNAVAILABLE = "The database is unavailable"
+NOT_MIGRATED = "The database is not migrated"
+"""What a client hears; what to do is for the log."""
 READ_ONLY = "25006"  # read_only_sql_transaction
 _RETRY = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
 # A server that ends, a limit for idle sessions, a standby: what the pool holds leads nowhere.

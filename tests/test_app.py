@@ -208,6 +208,9 @@ def test_tables_of_a_later_release_are_ready_and_of_an_earlier_one_are_not(
         return (client.get("/readyz").json or {}).get("missing")
 
     _wait_for(lambda: missing() == ["migrations"])
+    with client.application.app_context():
+        upgrade()
+    _wait_for(lambda: missing() is None)
     for revision, expected in {"0001": ["migrations"], "9999": None}.items():
         with sqlite3.connect(tmp_path / "x.sqlite") as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS alembic_version (version_num TEXT)")

@@ -31,7 +31,7 @@ from resource_server.extensions import db
 from resource_server.identity.directory import DirectoryUser
 from resource_server.randoms.store import OwnedRandoms
 from resource_server.revocations import store
-from resource_server.services import services
+from resource_server.services import Services, services
 from resource_server.settings import SettingsError, load_settings
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
@@ -517,6 +517,63 @@ def test_connections_to_a_reader_are_dropped_at_the_first_answer(
     for engine in engines:
         with engine.connect() as connection:
             assert connection.execute(text("SHOW transaction_read_only")).scalar_one() == "off"
+
+
+def test_readiness_knows_a_read_only_server(
+    make_app: MakeApp, config: dict[str, str], app: APIFlask, headers: dict[str, str]
+) -> None:
+    """A standby is not ready; connections to an old primary are replaced first."""
+    options = "options=-cdefault_transaction_read_only%3Don"
+    standby = make_app({**config, "DATABASE_URL": f"{config['DATABASE_URL']}&{options}"})
+    answer = standby.test_client().get("/readyz")
+    assert answer.status_code == 503
+    assert "writable_database" in (answer.json or {})["missing"]
+    with engine_of(app).connect() as connection:
+        _make_reader(connection)
+    assert app.test_client().get("/readyz").status_code == 200
+
+
+def test_readiness_waits_for_the_list_of_revoked_tokens(
+    app: APIFlask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that never read it would answer every token with 503."""
+    reading: list[Callable[[], None]] = []
+    monkeypatch.setattr(services_of(app).revocations._flight, "_spawn", reading.append)
+    client = app.test_client()
+    assert "revocations" in (client.get("/readyz").json or {})["missing"]
+    [read] = reading
+    read()
+    assert "revocations" not in (client.get("/readyz").json or {}).get("missing", ())
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://app:hidden@127.0.0.1:1/app", "The database is unavailable"),
+        (None, "The database is not migrated"),
+    ],
+)
+def test_a_token_hears_what_the_database_lacks(
+    *,
+    make_app: MakeApp,
+    config: dict[str, str],
+    jwks: responses.RequestsMock,
+    cognito_pool: CognitoPool,
+    caplog: pytest.LogCaptureFixture,
+    url: str | None,
+    told: str,
+) -> None:
+    """And not that a list is unavailable; the log says what to do, without the statement."""
+    client = make_app({**config, "DATABASE_URL": url or config["DATABASE_URL"]}).test_client()
+    answer = client.get("/users/me", headers=bearer(cognito_pool.access_token(scope="me")))
+    assert (answer.status_code, answer.json) == (503, {"detail": told})
+    assert "SELECT" not in caplog.text
+
+
+def services_of(app: APIFlask) -> Services:
+    """Return what an app works with."""
+    found: Services = app.extensions["resource_server"]
+    return found
 
 
 def test_a_read_that_must_write_finds_the_primary(

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
+from resource_server import sqlstates
 from resource_server.revocations import store
 from resource_server.revocations.models import Kind
 from resource_server.tokens import AccessToken, DenyListUnavailable
@@ -18,6 +20,20 @@ LONGEST_TOKEN_SECONDS = 86_400 + 600
 
 Connect = Callable[[], AbstractContextManager[Connection]]
 """Opens a transaction that commits at the end (`Engine.begin`)."""
+
+
+class DatabaseUnavailable(DenyListUnavailable):
+    """The database that holds the deny list does not answer."""
+
+    reason = "database_unavailable"
+    description = sqlstates.UNAVAILABLE
+
+
+class NotMigrated(DenyListUnavailable):
+    """The database has no such table."""
+
+    reason = "not_migrated"
+    description = sqlstates.NOT_MIGRATED
 
 
 class DenyListSnapshot:
@@ -48,11 +64,12 @@ class DenyListSnapshot:
         self._read_at = -math.inf
         self._swept_at = -math.inf
         self._last_id = 0
+        self._unavailable: type[DenyListUnavailable] = DatabaseUnavailable
         self._denied: dict[tuple[str, str], tuple[int, int]] = {}
         self.checked_age: float | None = None
         """Seconds; how old the view was when a token was last held against it, for operators."""
         self._flight = SingleFlight(
-            self._read,
+            self._read_or_explain,
             name="reading the deny list",
             timeout=timeout,
             clock=clock,
@@ -75,7 +92,7 @@ class DenyListSnapshot:
         if not 0 <= age < self._poll:  # a clock that went back tells nothing
             self._flight.wait()
             if self._read_at == -math.inf:
-                raise DenyListUnavailable(self._flight.retry_after)
+                raise self._unavailable(self._flight.retry_after)
             age = self._clock() - self._read_at
         elif age >= self._poll / 2:
             self._flight.start()
@@ -142,6 +159,17 @@ class DenyListSnapshot:
         never_read = self._read_at == -math.inf
         return 1 if never_read else min(back_off(failures), max(1, self._poll))
 
+    def _read_or_explain(self) -> None:
+        """Read the list; an error says what to do, and repeats no statement."""
+        try:
+            self._read()
+        except SQLAlchemyError as error:
+            fault = sqlstates.fault_of(error)
+            if fault is None:
+                raise
+            self._unavailable = NotMigrated if fault.is_unmigrated else DatabaseUnavailable
+            raise _ReadFailed(fault.message) from None
+
     def _read(self) -> None:
         started, now = self._clock(), int(self._now())
         with self._connect() as connection:
@@ -158,6 +186,10 @@ class DenyListSnapshot:
     def _note(self, kind: str, value: str, issued_before: int, expires_at: int) -> None:
         known = self._denied.get((kind, value), (0, 0))
         self._denied[kind, value] = (max(known[0], issued_before), max(known[1], expires_at))
+
+
+class _ReadFailed(Exception):
+    """The text is for the log."""
 
 
 def _own_entry(token: AccessToken) -> tuple[Kind, str, int]:

@@ -25,7 +25,7 @@ async function ask() {
     const answer = await fetch(checks.dataset.readyz, { signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
     const missing = (await answer.json()).missing ?? [];
     show("keys", ...(missing.includes("keys") ? withoutKeys() : ["good", "ready"]));
-    if (missing.includes("database")) {
+    if (missing.includes("database") || missing.includes("writable_database")) {
       show("database", "bad", "unavailable");
     } else {
       show("database", ...(missing.includes("migrations") ? ["bad", "not migrated"] : ["good", "ready"]));
