@@ -222,7 +222,7 @@ class SingleFlight:
             self._action()
             failed = False
         except Exception as error:  # noqa: BLE001 - the action may be anybody's; waiters must be told
-            logger.warning("%s failed: %s", self._name, error)
+            logger.warning("%s failed: %s", self._name, _described(error))
         finally:
             self._end(flight, failed=failed)
 
@@ -250,3 +250,19 @@ def _renew_after_fork(reset: Callable[[], None]) -> None:
     if hasattr(os, "register_at_fork"):
         method = weakref.WeakMethod(reset)
         os.register_at_fork(after_in_child=lambda: (call := method()) and call())
+
+
+def _described(error: BaseException) -> str:
+    """Return what the log says of an error: its class, and that of what caused it.
+
+    The text of a driver's error holds statements, parameters, addresses and user names. Errors of
+    this package have texts of their own.
+    """
+    if type(error).__module__.startswith(f"{__package__}."):
+        return str(error)
+    root, seen = error, {id(error)}
+    while (cause := root.__cause__ or root.__context__) is not None and id(cause) not in seen:
+        root = cause
+        seen.add(id(cause))
+    name, of_root = type(error).__name__, type(root).__name__
+    return name if root is error or name == of_root else f"{name} ({of_root})"

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 from gunicorn.http.errors import InvalidHeader  # type: ignore[import-untyped]
+from sqlalchemy.exc import OperationalError
 
 from resource_server import logs
+from resource_server.tokens.flight import SingleFlight
 from soak.daemons import Daemon, free_port, listens
 from tests.served import ROOT
 
@@ -133,3 +135,20 @@ def test_flask_run_repeats_nothing_that_it_cannot_read(tmp_path: object) -> None
         assert SECRET not in daemon.output
     finally:
         daemon.end()
+
+
+def test_a_driver_is_not_quoted_when_a_background_task_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its text has statements with parameters, and who connects where."""
+
+    def read() -> None:
+        try:
+            _fail(ConnectionError("connection to 10.0.0.1 as app failed"))
+        except ConnectionError as error:
+            statement = "SELECT * FROM revocations WHERE value = %s"
+            raise OperationalError(statement, {"value": SECRET}, error) from error
+
+    flight = SingleFlight(read, name="reading", timeout=1, spawn=lambda run: run())
+    flight.start()
+    assert caplog.messages == ["reading failed: OperationalError (ConnectionError)"]
