@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
 from moto.cognitoidp.models import CognitoIdpUserPool, CognitoIdpUserPoolClient
 from werkzeug.datastructures import MultiDict
@@ -51,11 +51,14 @@ class AuthorizationRequest:
 
 
 def with_query(address: str, state: str | None, parameters: dict[str, str]) -> str:
-    """Add parameters to an address, which may have a query of its own."""
-    parts = urlsplit(address)
+    """Add parameters to an address, which may have a query of its own.
+
+    The address stays as it is: taking it apart would make `myapp:` of `myapp://`.
+    """
     more = urlencode(parameters if state is None else parameters | {"state": state})
-    query = f"{parts.query}&{more}" if parts.query else more
-    return urlunsplit(parts._replace(query=query))
+    if address.endswith(("?", "&")):
+        return f"{address}{more}"
+    return f"{address}{'&' if '?' in address else '?'}{more}"
 
 
 def read(pool: CognitoIdpUserPool, sent: MultiDict[str, str]) -> AuthorizationRequest:

@@ -8,6 +8,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from resource_server.emulator import gaps
+from resource_server.emulator.managed_login.authorization import with_query
 from tests.conftest import PASSWORD, other_than
 from tests.emulator.conftest import NEW_PASSWORD, claims, totp
 from tests.emulator.managed_login.conftest import (
@@ -401,3 +402,54 @@ def test_an_unknown_pool_is_not_found(hosted: Hosted) -> None:
     """Every endpoint says so."""
     for path in ("oauth2/authorize", "login", "logout", ".well-known/jwks.json", "oauth2/userInfo"):
         assert hosted.browser.get(f"/us-east-1_Nobody/{path}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("https://app.example/back", "https://app.example/back?code=c&state=s"),
+        ("https://app.example/back?a=b", "https://app.example/back?a=b&code=c&state=s"),
+        ("https://app.example/back?", "https://app.example/back?code=c&state=s"),
+        ("HTTPS://App.example", "HTTPS://App.example?code=c&state=s"),
+        ("myapp://", "myapp://?code=c&state=s"),
+        ("myapp:///back", "myapp:///back?code=c&state=s"),
+        ("com.example.app:/back", "com.example.app:/back?code=c&state=s"),
+        ("capacitor://localhost", "capacitor://localhost?code=c&state=s"),
+    ],
+)
+def test_a_callback_url_is_used_as_it_is(address: str, expected: str) -> None:
+    """RFC 8252 §7.1: the schemes of apps have addresses that a parser would rewrite."""
+    assert with_query(address, "s", {"code": "c"}) == expected
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "https://app.example/back",  # the scheme counts
+        "http://app.example:8080/back",
+        "http://app.example/back/",
+        "http://app.example/BACK",
+        "http://APP.example/back",
+        "http://app.example/back?a=b",
+        "http://app.example/back#part",
+        "http://app.example/back%20",
+        "http://app.example/back ",
+        "http://user@app.example/back",
+        "http://app.example.evil.example/back",
+    ],
+)
+@pytest.mark.parametrize("parameter", ["redirect_uri", "logout_uri"])
+def test_addresses_of_a_client_are_compared_whole(
+    hosted: Hosted, parameter: str, other: str
+) -> None:
+    """RFC 9700 §4.1.3: to the letter, scheme and port included."""
+    [pool] = [pool for pool in gaps.pools() if pool.id == hosted.cognito.pool_id]
+    known = ["http://app.example/back"]
+    pool.clients[hosted.public].extended_config |= {"CallbackURLs": known, "LogoutURLs": known}
+    path = "/logout" if parameter == "logout_uri" else "/oauth2/authorize"
+    sent = {"client_id": hosted.public, "response_type": "code", "scope": "openid"}
+    right = hosted.browser.get(hosted.base + path, query_string=sent | {parameter: known[0]})
+    assert right.status_code == 302
+    wrong = hosted.browser.get(hosted.base + path, query_string=sent | {parameter: other})
+    assert wrong.status_code == 400
+    assert "Location" not in wrong.headers
