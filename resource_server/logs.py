@@ -6,7 +6,7 @@ import random
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -181,6 +181,22 @@ class TextFormatter(logging.Formatter):
         return super().format(record)
 
 
+TraceIds = Callable[[], Mapping[str, str]]
+_trace_ids: list[TraceIds] = []
+
+
+def add_trace_ids(source: TraceIds) -> None:
+    """Let each JSON line carry what `source` returns: the ids of the trace under way, if any."""
+    if source not in _trace_ids:
+        _trace_ids.append(source)
+
+
+def remove_trace_ids(source: TraceIds) -> None:
+    """Undo `add_trace_ids`."""
+    if source in _trace_ids:
+        _trace_ids.remove(source)
+
+
 class JSONFormatter(logging.Formatter):
     """One JSON object a line, with the id of the request it belongs to."""
 
@@ -197,6 +213,8 @@ class JSONFormatter(logging.Formatter):
             known = request_id(request.environ)
         if known is not None:
             line["request_id"] = known
+        for trace_ids in _trace_ids:
+            line |= trace_ids()
         line |= fields_of(record)
         if record.exc_info:
             line["exception"] = traceback_of(record)

@@ -5,7 +5,7 @@ OpenTelemetry's instrumentation of SQLAlchemy is for versions below 2.1, and pat
 
 from typing import Any
 
-from opentelemetry.trace import Span, SpanKind, Tracer
+from opentelemetry.trace import Span, SpanKind, Tracer, get_current_span
 from opentelemetry.trace.status import Status, StatusCode
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -14,10 +14,15 @@ _SPAN = "_resource_server_span"
 
 
 def watch(engine: Engine, tracer: Tracer) -> None:
-    """Make a span of each statement; it has placeholders, and no value is looked at."""
+    """Make a span of each statement within a trace; it has placeholders, and no values.
+
+    Probes and the poll of the deny list are in no trace, so their statements have no span.
+    """
     system = engine.dialect.name
 
     def begins(_connection: object, _cursor: object, statement: str, *rest: Any) -> None:
+        if not get_current_span().get_span_context().is_valid:
+            return
         _parameters, context, _many = rest
         operation = statement.split(None, 1)[0].upper()
         attributes = {
@@ -30,7 +35,9 @@ def watch(engine: Engine, tracer: Tracer) -> None:
 
     def ends(*arguments: Any) -> None:
         context = arguments[4]
-        getattr(context, _SPAN).end()
+        span: Span | None = getattr(context, _SPAN, None)
+        if span is not None:
+            span.end()
 
     def fails(error: ExceptionContext) -> None:
         span: Span | None = getattr(error.execution_context, _SPAN, None)

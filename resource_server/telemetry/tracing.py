@@ -16,10 +16,11 @@ from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, format_span_id, format_trace_id, get_current_span
 from opentelemetry.trace.status import Status
 from sqlalchemy import Engine
 
+from resource_server import logs
 from resource_server.telemetry import statements
 
 _TOLD = frozenset(
@@ -32,7 +33,7 @@ _TOLD = frozenset(
     ]
 )
 """Statements hold placeholders; their values are no attribute."""
-_QUIET = "/healthz$,/readyz$,/metrics$"
+_QUIET = r"/(healthz|readyz|metrics)/?(\?|$)"
 
 
 class DiscreetExporter(SpanExporter):
@@ -77,6 +78,7 @@ def instrument(app: Flask, engines: Sequence[Engine], traces: TracerProvider) ->
     )
     for engine in engines:
         statements.watch(engine, traces.get_tracer(__name__))
+    logs.add_trace_ids(trace_ids)
     for instrumentor in _of_the_process():
         if not instrumentor.is_instrumented_by_opentelemetry:
             instrumentor.instrument(tracer_provider=traces)
@@ -85,8 +87,20 @@ def instrument(app: Flask, engines: Sequence[Engine], traces: TracerProvider) ->
 def uninstrument(app: Flask) -> None:
     """Undo `instrument`, but for the engines."""
     FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
+    logs.remove_trace_ids(trace_ids)
     for instrumentor in _of_the_process():
         instrumentor.uninstrument()
+
+
+def trace_ids() -> dict[str, str]:
+    """Return the ids of the current trace and span in hexadecimal, as collectors show them."""
+    context = get_current_span().get_span_context()
+    if not context.is_valid:
+        return {}
+    return {
+        "trace_id": format_trace_id(context.trace_id),
+        "span_id": format_span_id(context.span_id),
+    }
 
 
 def _of_the_process() -> tuple[BotocoreInstrumentor, RequestsInstrumentor]:

@@ -62,6 +62,21 @@ def test_every_metric_and_label_exists(
         assert not unknown, f"{where}: {name} has no label {unknown}"
 
 
+ERRORS = re.compile(
+    r'(status=~"5\.\."|error!="none"|refusals_total|key_downloads_total|stale_key_serves_total)'
+)
+
+
+def test_a_panel_of_errors_shows_zero_where_there_were_none() -> None:
+    """A counter's series begins with its first error: until then the panel would have no data."""
+    dashboard = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text(encoding="utf-8"))
+    targets = [target for panel in dashboard["panels"] for target in panel["targets"]]
+    expressions = [each["expr"] for each in targets if ERRORS.search(each["expr"])]
+    assert len(expressions) == 5
+    for expression in expressions:
+        assert re.search(r" or (on\(\) label_replace\()?vector\(0\)", expression), expression
+
+
 def test_every_metric_is_shown_somewhere(metrics: dict[str, set[str]]) -> None:
     """What nobody looks at need not be counted."""
     text = " ".join(expression for _, expression in expressions())

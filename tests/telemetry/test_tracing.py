@@ -1,5 +1,6 @@
 """Traces: one for each request, with its statements and calls inside, and nothing secret."""
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from resource_server import telemetry
 from resource_server.extensions import db
+from resource_server.logs import JSONFormatter
 from resource_server.revocations.models import Revocation
 from resource_server.telemetry import statements, tracing
 from resource_server.testing import CognitoIdp, KitUser, bearer
@@ -120,10 +122,15 @@ def test_a_statement_that_fails_is_told_by_its_class(
     app = make_app({**mock_cognito_client.settings, "DATABASE_URL": "sqlite://"})
     traces = tracing.provider(exporter, SimpleSpanProcessor)
     with app.app_context():
-        statements.watch(db.engine, traces.get_tracer("test"))
-        with db.engine.connect() as connection, pytest.raises(OperationalError):
+        tracer = traces.get_tracer("test")
+        statements.watch(db.engine, tracer)
+        with (
+            tracer.start_as_current_span("a request"),
+            db.engine.connect() as connection,
+            pytest.raises(OperationalError),
+        ):
             connection.execute(text("SELECT * FROM hunted WHERE id = :id"), {"id": "hunter2"})
-    [span] = exporter.get_finished_spans()
+    span = exporter.get_finished_spans()[0]
     assert span.attributes is not None
     assert (span.name, span.attributes["error.type"]) == ("SELECT", "OperationalError")
     assert span.status.status_code is StatusCode.ERROR
@@ -139,6 +146,39 @@ def test_strangers_name_no_span(traced: tuple[FlaskClient, Spans]) -> None:
     [span] = spans()
     assert span.name == "GET"
     assert "hunter2" not in everything([span])
+
+
+def test_probes_and_polls_leave_no_span(traced: tuple[FlaskClient, Spans]) -> None:
+    """Nor do their statements, which would each be a trace of its own."""
+    client, spans = traced
+    for address in ("/healthz", "/readyz", "/readyz/", "/readyz?verbose=1", "/metrics"):
+        client.get(address, headers={"traceparent": TRACEPARENT})
+    client.application.extensions["resource_server"].revocations._read()
+    told = [span for span in spans() if "requests" not in str(span.instrumentation_scope)]
+    assert told == []  # but for the download of keys that a probe starts
+
+
+def test_a_line_of_the_log_has_the_ids_of_its_trace(traced: tuple[FlaskClient, Spans]) -> None:
+    """Those of the request's span, so that one leads to the other; outside there are none."""
+    client, spans = traced
+    lines = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(json.loads(JSONFormatter().format(record)))
+
+    logger, handler = logging.getLogger("resource_server"), Keep()
+    logger.addHandler(handler)
+    try:
+        client.get("/randoms", headers={"traceparent": TRACEPARENT})
+        logger.warning("outside")
+    finally:
+        logger.removeHandler(handler)
+    [span] = [span for span in spans() if span.kind is SpanKind.SERVER]
+    inside, outside = lines[-2:]
+    assert inside["trace_id"] == f"{TRACE:032x}"
+    assert inside["span_id"] == f"{span.context.span_id:016x}"
+    assert not {"trace_id", "span_id"} & outside.keys()
 
 
 def test_an_address_switches_it_on(
