@@ -7,7 +7,8 @@ this module import nothing that a run without the kit would pay for.
 - plugin.py       fixtures, marks and options, for pytest
 - options.py      what a pool in a test is like
 - pool.py         mints tokens, rotates keys, goes away
-- serving.py      the pool's JWKS: by `responses` and urllib, or by a server on loopback
+- serving.py      the pool's JWKS: intercepted in each client, or by a server on loopback
+- imports.py      modules that are imported later than the fixture
 - adapters.py     addresses of `requests` that no other mock answers
 - cognito_idp.py  Cognito on moto, with its gaps filled
 - clients.py      test clients that are signed in

@@ -1,8 +1,8 @@
 """A pool's JWKS, answered to whoever downloads it.
 
-`requests`, urllib and httpx are intercepted, each by its own means, since they are what most
-verifiers download with: ours, Authlib's and python-jose's recipes, PyJWT's PyJWKClient, FastAPI
-apps. A server on loopback serves everything else.
+`requests`, urllib, urllib3 and httpx are intercepted, each by its own means, since most verifiers
+download with them: ours, Authlib's and python-jose's recipes, PyJWT's PyJWKClient, FastAPI apps. A
+server on loopback serves everything else.
 """
 
 import contextlib
@@ -23,13 +23,17 @@ import pytest
 import requests
 import responses
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPResponse
+from urllib3.exceptions import ProtocolError
 
 from resource_server.testing.adapters import answered_first, leaks_kept
 from resource_server.testing.forgeries import attackers_documents
+from resource_server.testing.imports import whenever_imported
 from resource_server.testing.pool import CognitoPool, JwksAnswer
 from resource_server.tokens import UserPool
 
 _JSON = "application/json"
+_HTTPS_PORT = 443
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])[:/]")
 _ANY = re.compile("")
 _AWS = re.compile(r"https://[^/]+\.amazonaws\.com/")
@@ -53,6 +57,7 @@ def intercepted(pool: CognitoPool, *, moto: bool = False) -> Iterator[responses.
         ) as mock,
         answered_first(answers.keys(), mock.unbound_on_send()),
         _urllib(answers),
+        _urllib3(answers),
         _httpx(answers),
     ):
         mock.add_passthru(_LOOPBACK)
@@ -98,7 +103,7 @@ def _urllib(answers: Mapping[str, Answer]) -> Iterator[None]:
     before = HTTPSHandler.https_open
 
     def https_open(handler: HTTPSHandler, request: Request) -> Any:
-        answer = answers.get(request.full_url)
+        answer = answers.get(request.full_url.partition("?")[0])
         if answer is None:
             return before(handler, request)
         given = answer()
@@ -117,10 +122,43 @@ def _urllib(answers: Mapping[str, Answer]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _httpx(answers: Mapping[str, Answer]) -> Iterator[None]:
-    """Answer to the clients of httpx, and of what it is called from version 2 on, if in use."""
+    """Answer to the clients of httpx, and of what it is called from version 2 on.
+
+    They are not imported for it. One that is imported later is patched then.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        for module in filter(None, map(sys.modules.get, ("httpx", "httpx2"))):
-            _intercept(module, answers, patch)
+        for name in ("httpx", "httpx2"):
+            if name in sys.modules:
+                _intercept(sys.modules[name], answers, patch)
+        with whenever_imported(
+            {"httpx", "httpx2"}, lambda module: _intercept(module, answers, patch)
+        ):
+            yield
+
+
+@contextlib.contextmanager
+def _urllib3(answers: Mapping[str, Answer]) -> Iterator[None]:
+    """Answer to every connection pool of urllib3 there is or will be."""
+    before = HTTPConnectionPool.urlopen
+
+    def urlopen(pool: HTTPConnectionPool, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        path = url.removeprefix(f"{pool.scheme}://{pool.host}").partition("?")[0]
+        answer = answers.get(f"{pool.scheme}://{pool.host}{path}")
+        if answer is None or pool.port not in {None, _HTTPS_PORT}:
+            return before(pool, method, url, *args, **kwargs)
+        given = answer()
+        if given.body is None:
+            raise ProtocolError(_HANG_UP)
+        return HTTPResponse(
+            io.BytesIO(given.body),
+            headers={"Content-Type": _JSON},
+            status=given.status,
+            preload_content=kwargs.get("preload_content", True),
+            request_method=method,
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HTTPConnectionPool, "urlopen", urlopen)
         yield
 
 

@@ -1,16 +1,21 @@
 """The pool of a test: what it mints, and what happens to its keys."""
 
 import asyncio
+import importlib
 import json
+import sys
 import urllib.request
 from collections.abc import Callable
+from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 
 import httpx
 import httpx2
 import pytest
 import requests
 import responses
+import urllib3
 
 from resource_server import CognitoVerifier, InvalidToken
 from resource_server.testing import CognitoOptions, CognitoPool, bearer
@@ -55,6 +60,17 @@ def _by_httpx_asynchronously(uri: str) -> list[str]:
     return _kids(asyncio.run(download()))
 
 
+def _by_urllib3(uri: str) -> list[str]:
+    return _kids(urllib3.PoolManager().request("GET", uri, timeout=5).data)
+
+
+def _by_a_connection_pool(uri: str) -> list[str]:
+    address = urlsplit(uri)
+    with urllib3.HTTPSConnectionPool(str(address.hostname)) as connections:
+        answer = connections.request("GET", f"{address.path}?now", preload_content=False)
+        return _kids(answer.read())
+
+
 def _verifier(pool: CognitoPool) -> CognitoVerifier:
     return CognitoVerifier(pool.user_pool, client_ids={pool.client_id})
 
@@ -68,10 +84,12 @@ def _verifier(pool: CognitoPool) -> CognitoVerifier:
         _by_httpx,
         _by_httpx2,
         _by_httpx_asynchronously,
+        _by_urllib3,
+        _by_a_connection_pool,
     ],
 )
 def test_keys_are_intercepted_at_aws_own_address(pool: CognitoPool, download: Download) -> None:
-    """Whoever downloads with `requests`, urllib or httpx gets the pool's two keys."""
+    """Whoever downloads with `requests`, urllib, urllib3 or httpx gets the pool's two keys."""
     assert pool.jwks_uri.startswith("https://cognito-idp.eu-west-2.amazonaws.com/")
     with intercepted(pool):
         assert download(pool.jwks_uri) == [pool.keys.id.kid, pool.keys.access.kid]
@@ -121,6 +139,38 @@ def test_httpx_is_told_of_an_outage_and_left_alone_elsewhere(pool: CognitoPool) 
             httpx.get("https://192.0.2.1/keys.json")
 
 
+@pytest.mark.parametrize("name", ["httpx", "httpx2"])
+def test_httpx_that_is_imported_later_is_answered(
+    monkeypatch: pytest.MonkeyPatch, pool: CognitoPool, name: str
+) -> None:
+    """As by an app that imports it in a function; afterwards it is as it was."""
+    for loaded in [each for each in sys.modules if each.partition(".")[0] == name]:
+        monkeypatch.delitem(sys.modules, loaded)
+    with intercepted(pool):
+        assert name not in sys.modules
+        module: Any = importlib.import_module(name)
+        assert _kids(module.get(pool.jwks_uri).content) == [
+            pool.keys.id.kid,
+            pool.keys.access.kid,
+        ]
+        assert importlib.reload(module) is module
+        assert len(_kids(module.get(pool.jwks_uri).content)) == 2
+        with intercepted(further := CognitoPool("eu-west-2_Further1", keys=pool.keys)):
+            assert len(_kids(module.get(further.jwks_uri).content)) == 2
+    assert module.HTTPTransport.handle_request.__module__.startswith(name)
+    assert module.AsyncHTTPTransport.handle_async_request.__module__.startswith(name)
+    assert not any("resource_server" in type(finder).__module__ for finder in sys.meta_path)
+
+
+def test_urllib3_is_told_of_an_outage(pool: CognitoPool) -> None:
+    """No answer from the pool is urllib3's own error."""
+    with intercepted(pool):
+        with pool.outage(), pytest.raises(urllib3.exceptions.HTTPError):
+            _by_urllib3(pool.jwks_uri)
+        with pool.outage(503):
+            assert urllib3.request("GET", pool.jwks_uri, retries=False).status == 503
+
+
 def test_interception_ends(pool: CognitoPool) -> None:
     """Nothing stays patched."""
     before = _patched()
@@ -134,6 +184,7 @@ def _patched() -> tuple[object, ...]:
         requests.adapters.HTTPAdapter.send,
         requests.Session.get_adapter,
         urllib.request.HTTPSHandler.https_open,
+        urllib3.HTTPConnectionPool.urlopen,
         httpx.HTTPTransport.handle_request,
         httpx2.AsyncHTTPTransport.handle_async_request,
     )
