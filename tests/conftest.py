@@ -24,7 +24,7 @@ from hypothesis import settings as hypothesis_settings
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.orm import Session
 
-from resource_server import create_app
+from resource_server import create_app, database
 from resource_server.database import Connections
 from resource_server.emulator import gaps
 from resource_server.emulator.server import EmulatorServer
@@ -176,7 +176,7 @@ def _migrate(url: str) -> None:
     )
     with app.app_context():
         upgrade()
-        db.engine.dispose()
+    close(app)
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def app(
         yield app
         transaction.rollback()
     engines[None] = engine
-    engine.dispose()
+    close(app)
 
 
 @pytest.fixture
@@ -237,9 +237,19 @@ def make_app(clean_environment: None) -> Iterator[Callable[[Mapping[str, str]], 
 
     yield make
     for app in made:
-        with app.app_context():
-            for engine in db.engines.values():
-                engine.dispose()
+        close(app)
+
+
+def close(app: APIFlask) -> None:
+    """Close all connections of an app; one in use is waited for, or it would stay open.
+
+    The deny list may still be read in the background.
+    """
+    services: Services = app.extensions["resource_server"]
+    flight = services.revocations._flight._flight
+    if flight is not None:
+        flight.done.wait(10)
+    database.dispose(app)
 
 
 class _Joined:

@@ -30,7 +30,7 @@ from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.users.accounts import Account
 from resource_server.users.models import User
-from tests.conftest import both_databases
+from tests.conftest import both_databases, close
 from tests.documented import DocumentedClient
 
 MakeApp = Callable[[Mapping[str, str]], APIFlask]
@@ -47,7 +47,7 @@ def committed_app(
     with app.app_context():
         db.session.execute(text("DELETE FROM users"))
         db.session.commit()
-        db.engine.dispose()
+    close(app)
 
 
 def _at_once(count: int, action: Callable[[int], object]) -> list[object]:
@@ -263,7 +263,7 @@ def test_migrations_make_exactly_the_models(
             assert compare_metadata(context, db.metadata) == []
         downgrade(revision="base")
         upgrade()
-        db.engine.dispose()
+    close(app)
 
 
 def test_an_unforeseen_error_tells_nothing(

@@ -25,6 +25,7 @@ from resource_server.extensions import db
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.users.models import User
+from tests.conftest import close
 
 # Calls of Python and C functions for one request: what Python 3.11 takes, and a tenth for other
 # versions.
@@ -42,8 +43,7 @@ def served(
     with app.app_context():
         db.session.execute(delete(User))
         db.session.commit()
-        for engine in db.engines.values():
-            engine.dispose()
+    close(app)
 
 
 @pytest.fixture
