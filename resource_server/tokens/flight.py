@@ -104,6 +104,7 @@ class SingleFlight:
         """How many runs have ended; a caller reads it before it looks at their outcome."""
         self.failures_in_a_row = 0
         self._failed_at = -math.inf
+        self._current = threading.local()
         self._pause = 0.0  # seconds since then during which no run may start
         self._reset()
         # A forked child has no such thread, and may have got a lock that is held: renew both.
@@ -113,6 +114,14 @@ class SingleFlight:
         self.lock = threading.Lock()
         self._flight: Flight | None = None
         self._running = 0
+
+    @property
+    def began(self) -> float:
+        """When the run that calls this began, by the clock of the thread that started it.
+
+        freezegun does not freeze the clock of a thread of its own.
+        """
+        return float(self._current.began)
 
     @property
     def under_way(self) -> bool:
@@ -218,6 +227,7 @@ class SingleFlight:
 
     def _run(self, flight: Flight) -> None:
         failed = True
+        self._current.began = flight.began
         try:
             self._action()
             failed = False

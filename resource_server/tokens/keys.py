@@ -267,7 +267,7 @@ class KeyStore:
         return back_off(failures) if has_keys else 1
 
     def _download(self) -> None:
-        started = self._clock()
+        started = self._flight.began
         keys = KeySet.parse(self._fetch(self._uri, self._timeout))
         if started < self._started_at <= self._clock():
             return  # it hung, and one that began later was quicker: that one knows better
@@ -275,4 +275,4 @@ class KeyStore:
         if self._keys is not None and keys.same_as(self._keys):
             keys = self._keys  # what was verified with them stays verified
         self._keys = keys
-        self._fetched_at = self._clock()
+        self._fetched_at = started

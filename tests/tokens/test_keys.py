@@ -630,6 +630,18 @@ def test_only_one_caller_waits_after_a_failed_refresh(server: JwksServer, kid: s
     assert (store.stats().age, store.stats().stale_serves) == (0, 21)
 
 
+def test_a_clock_that_is_frozen_in_one_thread_makes_no_key_old(good: bytes, kid: str) -> None:
+    """Freezegun leaves the clock to threads of their own: the age is told by the caller's."""
+    tests_thread = threading.current_thread()
+
+    def clock() -> float:
+        return 2_000_000_000 if threading.current_thread() is tests_thread else 100
+
+    store = KeyStore(URI, fetch=lambda *_: good, clock=clock)
+    assert store.find(kid)
+    assert store.stats().age == 0
+
+
 def test_a_clock_that_went_back_makes_keys_old(server: JwksServer, kid: str) -> None:
     """As after a test that froze the time: they are downloaded once more, and then kept."""
     server.seconds = 2_000_000_000
