@@ -147,8 +147,10 @@ class _Unexpected:
         self._is_told = threading.Lock()
 
     def warn_once(self) -> None:
-        if "HTTP_X_FORWARDED_FOR" in request.environ and self._is_told.acquire(blocking=False):
+        environ = request.environ
+        is_forwarded = "HTTP_X_FORWARDED_FOR" in environ or "HTTP_FORWARDED" in environ
+        if is_forwarded and self._is_told.acquire(blocking=False):
             logger.warning(
-                "a request came with X-Forwarded-For, which is not believed: if it was your "
-                "proxy's, set TRUSTED_PROXY_HOPS to the number of proxies"
+                "A request came with X-Forwarded-For or Forwarded, which is not believed. If your "
+                "proxy wrote it, set TRUSTED_PROXY_HOPS to the number of proxies."
             )
