@@ -7,6 +7,7 @@ from flask import make_response
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from resource_server import sqlstates
 from resource_server.auth import note_refusal
 from resource_server.bodies import Schema, shown
 from resource_server.database import is_migrated, is_read_only
@@ -82,7 +83,7 @@ def _missing_in_database(*, again: bool = True) -> list[str]:
             if not is_read_only(connection):
                 return [] if is_migrated(connection) else ["migrations"]
     except SQLAlchemyError as error:
-        if again and isinstance(error, DBAPIError) and error.connection_invalidated:
+        if again and isinstance(error, DBAPIError) and sqlstates.is_worth_a_retry(error):
             # Lost since the last request, as after a failover: that says nothing of now.
             return _missing_in_database(again=False)
         return ["database"]

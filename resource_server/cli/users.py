@@ -11,6 +11,7 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import SQLAlchemyError
 
+from resource_server import sqlstates
 from resource_server.extensions import db
 from resource_server.identity.directory import DirectoryUser
 from resource_server.identity.errors import (
@@ -252,8 +253,8 @@ def _faults_told() -> Iterator[None]:
         )
         raise click.ClickException(message) from None
     except SQLAlchemyError as error:  # whose text repeats statements
-        message = (
-            f"The database is unavailable ({type(error).__name__}): see DATABASE_URL, and whether "
-            "`flask db upgrade` was run."
-        )
+        fault = sqlstates.fault_of(error)
+        message = f"The database is unavailable ({type(error).__name__})."
+        if fault is not None:
+            message = f"{message} {fault.message}"
         raise click.ClickException(message) from None

@@ -225,6 +225,7 @@ def test_without_a_database_it_says_what_to_see_to(
         failed = app.test_cli_runner().invoke(args=["users", *command])
         assert failed.exit_code == 1
         assert "The database is unavailable (OperationalError)" in failed.stderr
+        assert "Check the server and the network" in failed.stderr
         assert "nothing" not in failed.stderr
 
 
