@@ -218,10 +218,13 @@ def test_a_client_keeps_no_token_as_a_cookie(good: Verifier) -> None:
 
 def test_failures_are_told_by_status_or_exception(good: Verifier) -> None:
     """A 500, or what the client lets through, with its place and without its text."""
-    app = app_with(good.but(catches=(ValueError,)))
-    text = report(app, good.pool)
+    text = report(app_with(good.but(catches=())), good.pool)
     assert re.search(r"^MEDIUM   \d+ attacks: answered 500$", text, re.MULTILINE)
-    assert re.search(r"^ {9}header-list,", text, re.MULTILINE)
+    assert re.search(r"(?m) header-list,", text)
+    # Which nesting json can read depends on Python's version, so these few may be told singly.
+    app = app_with(good.but(catches=(ValueError, RecursionError)))
+    text = report(app, good.pool)
+    assert re.search(r"^MEDIUM   header-list: answered 500$", text, re.MULTILINE)
     app.testing = True
     with pytest.raises(AssertionError) as caught:
         attack(app.test_client(), good.pool)
