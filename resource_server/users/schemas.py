@@ -90,7 +90,6 @@ Metadata = Annotated[
     dict[str, str],
     WrapValidator(_without_names),
     Field(
-        max_length=100,
         description="ClientMetadata: text for the pool's Lambda triggers. Cognito does not "
         "check it, and neither may a trigger believe it.",
     ),
@@ -110,7 +109,6 @@ UserContextData = Annotated[
     str,
     Field(
         min_length=1,
-        max_length=131_072,
         description="What AWS's context data library collected of the user's device "
         "(EncodedData), for threat protection",
     ),
@@ -372,8 +370,8 @@ class DeviceIn(Schema):
 
     device_key: DeviceKey
     device_name: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
-    password_verifier: Annotated[str, Field(min_length=1, max_length=131_072)] | None = None
-    salt: Annotated[str, Field(min_length=1, max_length=131_072)] | None = None
+    password_verifier: Annotated[str, Field(min_length=1)] | None = None
+    salt: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _has_both(self) -> Self:
