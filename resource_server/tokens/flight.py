@@ -262,13 +262,16 @@ def _renew_after_fork(reset: Callable[[], None]) -> None:
         os.register_at_fork(after_in_child=lambda: (call := method()) and call())
 
 
+_OUR_PACKAGE = f"{__name__.partition('.')[0]}."
+
+
 def _described(error: BaseException) -> str:
     """Return what the log says of an error: its class, and that of what caused it.
 
     The text of a driver's error holds statements, parameters, addresses and user names. Errors of
     this package have texts of their own.
     """
-    if type(error).__module__.startswith(f"{__package__}."):
+    if type(error).__module__.startswith(_OUR_PACKAGE):
         return str(error)
     root, seen = error, {id(error)}
     while (cause := root.__cause__ or root.__context__) is not None and id(cause) not in seen:
