@@ -55,6 +55,10 @@ class Rule:
     per_name: str = ""
 
 
+def _monotonic() -> float:
+    return time.monotonic()
+
+
 class RateLimits:
     """Counts requests in windows that begin with the first of them.
 
@@ -70,7 +74,7 @@ class RateLimits:
         rules: Mapping[Asking, Rule],
         *,
         realm: str = "",
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = _monotonic,
     ) -> None:
         self._rules = {
             asking: (_parsed(rule.per_address), _parsed(rule.per_name))

@@ -2,7 +2,6 @@
 
 import math
 import threading
-import time
 from collections.abc import Callable
 
 from prometheus_client import Counter
@@ -10,6 +9,7 @@ from prometheus_client import Counter
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.telemetry.metrics import Metrics
 from resource_server.tokens import CognitoVerifier
+from resource_server.tokens.clocks import elapsed
 
 _SECONDS = 1.0
 
@@ -28,7 +28,7 @@ class Mirror:
         verifier: CognitoVerifier,
         deny_list: DenyListSnapshot,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = elapsed,
     ) -> None:
         self._metrics = metrics
         self._verifier = verifier
