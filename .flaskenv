@@ -1,4 +1,5 @@
-# Read by the `flask` command alone, so nothing here reaches gunicorn.
+# Read by the `flask` command alone, so nothing here reaches gunicorn. The environment and .env win.
 FLASK_APP=resource_server
-COGNITO_EMULATOR=embedded
+# The emulator for `flask run`, unless a user pool is named (docs/settings.md).
+COGNITO_EMULATOR=auto
 LOG_FORMAT=text

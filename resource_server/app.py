@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from apiflask import APIFlask
 from flask import Response
@@ -25,6 +27,8 @@ from resource_server.auth import ResourceServer
 from resource_server.cli import cognito as cli_cognito
 from resource_server.cli import users as cli_users
 from resource_server.emulator import embedded
+from resource_server.extensions import db
+from resource_server.flask_command import check_dotenv_files, is_flask_run, require_free_port
 from resource_server.identity.cognito import (
     CognitoIdentityProvider,
     admin_client,
@@ -37,15 +41,18 @@ from resource_server.randoms.views import randoms
 from resource_server.rate_limits import Asking, RateLimits, Rule
 from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.services import Services
-from resource_server.settings import (
-    EmulatorSwitch,
-    Settings,
-    is_flask_command,
-    load_settings,
-)
+from resource_server.settings import EmulatorSwitch, Settings, is_flask_command, load_settings
 from resource_server.telemetry import cognito_calls
-from resource_server.tokens import CognitoVerifier, DenyList, KeyStore, TrustedPool, UserPool
+from resource_server.tokens import (
+    CognitoVerifier,
+    DenyList,
+    KeyStore,
+    TrustedPool,
+    UserPool,
+    fetch_jwks,
+)
 from resource_server.tokens.flight import WaitLimit
+from resource_server.tokens.keys import LOOPBACK
 from resource_server.users.admin import admin
 from resource_server.users.views import users
 
@@ -64,8 +71,14 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     what a view does not declare.
     """
     app = database.RetryingFlask("resource_server", enable_openapi=False, json_errors=False)
-    emulator = _emulator(app, config)
-    settings = load_settings({**(emulator.settings if emulator else {}), **(config or {})})
+    if is_flask_command():
+        check_dotenv_files()
+    if is_flask_run():
+        require_free_port()
+    switch = EmulatorSwitch.load(config).decide(is_run=is_flask_run())
+    emulator = _emulator(app, switch)
+    pool = emulator.settings if emulator else {}
+    settings = load_settings({**pool, **(config or {}), "COGNITO_EMULATOR": switch})
     logs.configure(style=settings.log_format, level=settings.log_level)
     _configure_flask(app, settings)
     connections = database.configure(app, settings)
@@ -93,14 +106,15 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     telemetry.trace(app, settings.otel_exporter_otlp_endpoint)
     if emulator is not None and emulator.started:
         _migrate_development_database(app, settings)
-        emulator.welcome(app)
+        with app.app_context():
+            emulator.welcome(app, database.describe(db.engine.url))
     return app
 
 
-def _emulator(app: APIFlask, config: Mapping[str, Any] | None) -> embedded.EmbeddedEmulator | None:
-    """Start or find the emulator, if this is a `flask` command with it switched on."""
-    switch = (config or {}).get("COGNITO_EMULATOR") or EmulatorSwitch().cognito_emulator
-    return embedded.enter(Path(app.instance_path)) if switch == "embedded" else None
+def _emulator(app: APIFlask, switch: str) -> embedded.EmbeddedEmulator | None:
+    if switch == "off":
+        return None
+    return embedded.enter(Path(app.instance_path), is_run=is_flask_run())
 
 
 def _migrate_development_database(app: APIFlask, settings: Settings) -> None:
@@ -124,6 +138,13 @@ def _configure_flask(app: APIFlask, settings: Settings) -> None:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     converters.register(app)
+    if urlsplit(settings.user_pool.jwks_uri).hostname not in {*LOOPBACK, None} and (
+        settings.user_pool.jwks_uri.startswith("http:")
+    ):
+        logger.warning(
+            "The keys of the user pool are downloaded over http from another host, because "
+            "COGNITO_ENDPOINT_IS_EMULATOR is set. Who controls that network can sign in as anybody."
+        )
     if settings.cognito_emulator == "off" and settings.sqlalchemy_url is None:
         logger.warning("no DATABASE_URL or RDS_*: using SQLite in %s", app.instance_path)
 
@@ -135,11 +156,9 @@ def _services(
     crowd = WaitLimit(max(1, settings.gunicorn_threads - 1))
     revocations = DenyListSnapshot(connections.transaction, poll=settings.revocation_poll_seconds)
     secret = settings.aws_cognito_app_client_secret
-    endpoint_url = settings.aws_endpoint_url_cognito_identity_provider
+    endpoint_url = settings.cognito_endpoint_url
     identity = CognitoIdentityProvider(
-        cognito_calls.watch(
-            cognito_client(settings.aws_region, endpoint_url=endpoint_url), metrics
-        ),
+        cognito_calls.watch(cognito_client(settings.region, endpoint_url=endpoint_url), metrics),
         client_id=settings.aws_cognito_app_client_id,
         client_secret=secret.get_secret_value() if secret else None,
         calls_at_once=settings.cognito_calls_at_once,
@@ -147,7 +166,12 @@ def _services(
     )
     directory = CognitoUserDirectory(
         lambda: cognito_calls.watch(
-            admin_client(settings.aws_region, endpoint_url=endpoint_url), metrics
+            admin_client(
+                settings.region,
+                endpoint_url=endpoint_url,
+                emulated=settings.cognito_endpoint_is_emulator,
+            ),
+            metrics,
         ),
         pool_id=settings.aws_user_pool_id,
         crowd=crowd,
@@ -178,9 +202,12 @@ def _rate_limits(settings: Settings) -> RateLimits:
 
 
 def _verifier(settings: Settings, deny_list: DenyList, crowd: WaitLimit) -> CognitoVerifier:
+    fetch = partial(fetch_jwks, allow_http=settings.cognito_endpoint_is_emulator)
+
     def keys(pool: UserPool) -> KeyStore:
         return KeyStore(
             pool.jwks_uri,
+            fetch=fetch,
             timeout=settings.jwks_timeout_seconds,
             cooldown=settings.jwks_cooldown_seconds,
             refresh=settings.jwks_refresh_seconds,

@@ -251,11 +251,15 @@ def migration_engine(settings: Settings) -> Engine:
 
 
 def describe(url: URL) -> str:
-    """Return which database an address means, without user, password and parameters."""
+    """Return which database an address means: server, port and name, or the file of SQLite."""
     if url.get_backend_name() == "sqlite":
-        return f"SQLite in {url.database}"
-    host = url.host or "the local socket"
-    return f"the database {url.database} on {host}{f':{url.port}' if url.port else ''}"
+        return f"SQLite in {url.database or 'memory'}"
+    # Parameters of the address may name the server, too (`?host=…`).
+    _, parameters = url.get_dialect()().create_connect_args(url)
+    host, port = parameters.get("host") or "/", parameters.get("port")
+    # libpq's name for a socket is its directory.
+    server = "the local socket" if host.startswith("/") else f"{host}:{port}" if port else host
+    return f"the database {parameters.get('dbname')} on {server}"
 
 
 def _migrate(app: APIFlask) -> object:

@@ -7,10 +7,13 @@ The table of all settings is in docs/settings.md; a test holds the two together.
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import click
 from pydantic import (
@@ -19,6 +22,7 @@ from pydantic import (
     IPvAnyAddress,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -33,7 +37,16 @@ from resource_server.tokens import UserPool
 from resource_server.tokens.keys import require_https
 
 _POSTGRES = "postgresql+psycopg2"
-_RATE_LIMIT_STORAGE = re.compile(r"memory://|rediss?://[^/\s]+(/\S*)?")
+_REDIS = re.compile(r"rediss?://[^/\s]+(?:/[0-9]{0,4})?(?:\?\S*)?")
+# ClientSecretType in the model of the Cognito API has 24 to 64 characters. Emulators use more than
+# its letters, digits, `_` and `+`.
+_CLIENT_SECRET = re.compile(r"[!-~]{24,64}")
+# What libpq takes (PostgreSQL manual, "Parameter Key Words").
+_LIBPQ_VALUES = {
+    "sslmode": re.compile("disable|allow|prefer|require|verify-ca|verify-full"),
+    "target_session_attrs": re.compile("any|read-write|read-only|primary|standby|prefer-standby"),
+    "connect_timeout": re.compile("[0-9]{1,4}"),
+}
 # Exact: a wildcard would let any page call, and flask-cors reads it as a pattern.
 # The scheme may be that of an app: capacitor://localhost.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -53,6 +66,57 @@ def _require_rate(text: str) -> str:
 
 
 Rate = Annotated[str, AfterValidator(_require_rate)]
+# ClientIdType in the model of the Cognito API.
+ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]{1,128}$")]
+
+
+def _require_http_address(text: str) -> str:
+    """Return the address of a server.
+
+    Raises ValueError if it has no host, or has a user name, a password, a query or a fragment.
+    """
+    try:
+        parts = urlsplit(text)
+        Host.parse(parts.netloc)
+    except (InvalidHost, ValueError):
+        raise ValueError("it needs a host, and no user name") from None
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError("it begins with https:// or http://")
+    if "?" in text or "#" in text or " " in text:
+        raise ValueError("it has neither query nor fragment nor blanks")
+    return text
+
+
+HttpAddress = Annotated[str, AfterValidator(_require_http_address)]
+
+
+def _require_postgres_host(text: str) -> None:
+    """Raise ValueError unless libpq can connect to a host: a name, an address or a directory."""
+    if text.startswith("/"):
+        return
+    for host in text.split(","):
+        name = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        try:
+            found = Host.parse(name)
+        except InvalidHost:
+            raise ValueError("a host is a name or an address, without port and path") from None
+        if found.port:
+            raise ValueError("a host is a name or an address, without port and path")
+
+
+def _require_libpq_parameters(url: URL) -> None:
+    """Raise ValueError if libpq would refuse a database URL, without its text."""
+    libpq = import_module("psycopg2.extensions")  # not needed with SQLite
+    _, parameters = url.get_dialect()().create_connect_args(url)
+    try:
+        libpq.make_dsn(**parameters)
+    except (import_module("psycopg2").Error, TypeError):
+        raise ValueError("libpq does not know one of its parameters") from None
+    for name, pattern in _LIBPQ_VALUES.items():
+        if name in parameters and not pattern.fullmatch(str(parameters[name])):
+            raise ValueError(f"{name} has a value that libpq does not know")
+    if "host" in parameters:
+        _require_postgres_host(str(parameters["host"]))
 
 
 class SettingsError(click.ClickException, ValueError):
@@ -67,26 +131,35 @@ class Settings(BaseSettings):
 
     # Empty variables, as compose files and CI produce them, count as not set.
     model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
-    aws_region: str = Field(
-        description="the region of the user pool", examples=["eu-west-2"], min_length=1
+    aws_region: str | None = Field(
+        None,
+        description="not needed: the id of the user pool names its region",
+        examples=["eu-west-2"],
     )
     aws_user_pool_id: str = Field(
         description="the id of the user pool", examples=["eu-west-2_AbCdEf123"]
     )
-    aws_cognito_app_client_id: str = Field(
+    aws_cognito_app_client_id: ClientId = Field(
         description="the app client this service signs users in with",
         examples=["1h57kf5cpq17m0eml12EXAMPLE"],
-        pattern=r"^[\w+]{1,128}$",
     )
     aws_cognito_app_client_secret: SecretStr | None = Field(
-        None, description="the secret of that client; leave it out for a public client"
+        None,
+        description="the secret of that client; leave it out for a public client",
+        examples=["…"],
     )
 
     rds_username: str | None = Field(None, description="the PostgreSQL user", examples=["app"])
-    rds_password: SecretStr | None = Field(None, description="the PostgreSQL user's password")
+    rds_password: SecretStr | None = Field(
+        None, description="the PostgreSQL user's password", examples=["…"]
+    )
     rds_hostname: str | None = Field(
         None, description="the PostgreSQL server", examples=["db.example.com"]
     )
@@ -128,7 +201,7 @@ class Settings(BaseSettings):
         examples=["role"],
     )
 
-    cognito_allowed_client_ids: Annotated[tuple[str, ...], NoDecode] = Field(
+    cognito_allowed_client_ids: Annotated[tuple[ClientId, ...], NoDecode] = Field(
         (),
         description="further app clients whose tokens are accepted, comma separated",
         examples=["1h57kf5cpq17m0eml12EXAMPLE,7lhlkkfbfb4q5kpp90urffao"],
@@ -137,7 +210,6 @@ class Settings(BaseSettings):
         "admins",
         description="the Cognito group whose members may list, disable and enable users",
         examples=["admins"],
-        pattern=r"^\S{1,128}$",
     )
     cognito_writable_attributes: Annotated[tuple[str, ...], NoDecode] = Field(
         tuple(_PERSONAL_ATTRIBUTES.split()),
@@ -149,7 +221,7 @@ class Settings(BaseSettings):
         description="tell the pool's threat protection the client's address; the app client needs "
         "a secret and EnablePropagateAdditionalUserContextData",
     )
-    cognito_trusted_pools: Annotated[tuple[tuple[str, frozenset[str]], ...], NoDecode] = Field(
+    cognito_trusted_pools: Annotated[tuple[tuple[str, frozenset[ClientId]], ...], NoDecode] = Field(
         (),
         description="further pools and their app clients, pool=client|client, comma separated",
         examples=["eu-west-1_AbCdEf123=1h57kf5cpq17m0eml12EXAMPLE|7lhlkkfbfb4q5kpp90urffao"],
@@ -168,29 +240,45 @@ class Settings(BaseSettings):
         ge=1,
         le=1024,
     )
+    cognito_endpoint_is_emulator: bool = Field(
+        False,
+        description=(
+            "what answers for Cognito is an emulator: send it no AWS credentials, call no Lambda, "
+            "and download its keys over http from any host"
+        ),
+        examples=["true"],
+    )
     cognito_domain: str | None = Field(
         None,
         description="the address of the pool's managed login, where /docs signs people in",
         examples=["https://example.auth.eu-west-2.amazoncognito.com"],
         pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9_-]+)*$",
     )
-    cognito_issuer: str | None = Field(
+    cognito_issuer: HttpAddress | None = Field(
         None, description="the `iss` to expect, for emulators", examples=["http://127.0.0.1:5001/x"]
     )
-    cognito_jwks_uri: str | None = Field(
+    cognito_jwks_uri: HttpAddress | None = Field(
         None,
         description="where the pool's keys are, for emulators",
         examples=["http://127.0.0.1:5001/us-east-1_x/.well-known/jwks.json"],
-        pattern=r"^https?://",
     )
-    aws_endpoint_url_cognito_identity_provider: str | None = Field(
+    aws_endpoint_url_cognito_identity_provider: HttpAddress | None = Field(
         None,
-        description="an emulator's address, under botocore's own name for it",
+        description="another address for Cognito, such as a VPC endpoint's or an emulator's",
         examples=["http://127.0.0.1:5001"],
-        pattern=r"^https?://",
     )
-    cognito_emulator: Literal["off", "embedded"] = Field(
-        "off", description="start the Cognito emulator under `flask run`", examples=["embedded"]
+    aws_endpoint_url: HttpAddress | None = Field(
+        None,
+        description="the same for all AWS services; the address for Cognito alone wins",
+        examples=["http://127.0.0.1:4566"],
+    )
+    aws_ignore_configured_endpoint_urls: bool = Field(
+        False, description="ignore AWS_ENDPOINT_URL and its likes", examples=["true"]
+    )
+    cognito_emulator: Literal["off", "auto", "embedded"] = Field(
+        "off",
+        description="use the Cognito emulator of `flask run`",
+        examples=["embedded"],
     )
 
     jwt_leeway_seconds: float = Field(
@@ -227,11 +315,10 @@ class Settings(BaseSettings):
         description="serve the API's description and its page, /openapi.json and /docs",
         examples=["false"],
     )
-    api_docs_client_id: str | None = Field(
+    api_docs_client_id: ClientId | None = Field(
         None,
         description="the app client without a secret that /docs signs people in with",
         examples=["7lhlkkfbfb4q5kpp90urffao"],
-        pattern=r"^[\w+]{1,128}$",
     )
 
     ratelimit_storage_uri: SecretStr = Field(
@@ -319,11 +406,10 @@ class Settings(BaseSettings):
     metrics_on_main_port: bool = Field(
         False, description="serve /metrics on the service's own port, too", examples=["true"]
     )
-    otel_exporter_otlp_endpoint: str | None = Field(
+    otel_exporter_otlp_endpoint: HttpAddress | None = Field(
         None,
         description="a collector's address for traces, with the extra `opentelemetry`",
         examples=["http://127.0.0.1:4318"],
-        pattern=r"^https?://",
     )
     prometheus_multiproc_dir: str | None = Field(
         None,
@@ -370,11 +456,53 @@ class Settings(BaseSettings):
             pools.append((pool_id.strip(), client_ids))
         return tuple(pools)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_no_control_characters(cls, value: object) -> object:
+        # A file of a secret ends with a line break, which nobody sees.
+        if isinstance(value, str) and any(unicodedata.category(each) == "Cc" for each in value):
+            raise ValueError("it has a line break or another control character")
+        return value
+
+    @field_validator("aws_cognito_app_client_secret")
+    @classmethod
+    def _is_client_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _CLIENT_SECRET.fullmatch(value.get_secret_value()):
+            raise ValueError("a secret of Cognito has 24 to 64 characters, none of them blank")
+        return value
+
+    @field_validator("cognito_admin_group")
+    @classmethod
+    def _is_group(cls, value: str) -> str:
+        # GroupNameType in the model of the Cognito API.
+        length = range(1, 129)
+        if len(value) not in length or any(
+            unicodedata.category(c)[0] not in "LMSNP" for c in value
+        ):
+            raise ValueError("a group has 1 to 128 characters, none of them blank")
+        return value
+
+    @field_validator("rds_hostname")
+    @classmethod
+    def _is_postgres_host(cls, value: str | None) -> str | None:
+        if value is not None:
+            _require_postgres_host(value)
+        return value
+
     @field_validator("ratelimit_storage_uri")
     @classmethod
     def _is_rate_limit_storage(cls, value: SecretStr) -> SecretStr:
-        if not _RATE_LIMIT_STORAGE.fullmatch(value.get_secret_value()):
-            raise ValueError("only memory://, redis://… and rediss://… are supported")
+        text = value.get_secret_value()
+        if text == IN_MEMORY:
+            return value
+        if not _REDIS.fullmatch(text):
+            raise ValueError(
+                "only memory:// and redis://host:port/number, also with rediss://, are supported"
+            )
+        try:
+            _ = urlsplit(text).port
+        except ValueError:  # whose text repeats parts of it
+            raise ValueError("a port is a number up to 65535") from None
         return value
 
     @field_validator("cors_origins")
@@ -410,8 +538,8 @@ class Settings(BaseSettings):
 
     @field_validator("cognito_jwks_uri", "cognito_domain")
     @classmethod
-    def _is_safe_address(cls, value: str | None) -> str | None:
-        if value is not None:
+    def _is_safe_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not info.data.get("cognito_endpoint_is_emulator"):
             require_https(value)
         return value
 
@@ -432,7 +560,24 @@ class Settings(BaseSettings):
             raise ValueError("not a database URL") from None
         if url.get_backend_name() not in {"postgresql", "postgres", "sqlite"}:
             raise ValueError("only postgresql:// and sqlite:// are supported")
+        if url.get_backend_name() != "sqlite":
+            _require_libpq_parameters(url.set(drivername=_POSTGRES))
         return value
+
+    @property
+    def region(self) -> str:
+        """The region of the user pool."""
+        return self.user_pool.region
+
+    @property
+    def cognito_endpoint_url(self) -> str | None:
+        """Where Cognito is called; None means AWS's own endpoint of the region.
+
+        The order is that of the AWS SDKs ("Service-specific endpoints" in their guide).
+        """
+        if self.aws_ignore_configured_endpoint_urls:
+            return None
+        return self.aws_endpoint_url_cognito_identity_provider or self.aws_endpoint_url
 
     @property
     def user_pool(self) -> UserPool:
@@ -474,11 +619,65 @@ class Settings(BaseSettings):
 
 
 class EmulatorSwitch(BaseSettings):
-    """Whether to start the emulator; read first, since it answers for the pool settings."""
+    """Whether to use the emulator of `flask run`. It is read before the pool's settings."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     cognito_emulator: str = "off"
+
+    # What names a pool, and what names a database.
+    aws_user_pool_id: object = None
+    aws_cognito_app_client_id: object = None
+    aws_cognito_app_client_secret: object = None
+    aws_endpoint_url_cognito_identity_provider: object = None
+    cognito_issuer: object = None
+    cognito_jwks_uri: object = None
+    database_url: object = None
+    rds_hostname: object = None
+
+    @classmethod
+    def load(cls, overrides: Mapping[str, Any] | None) -> Self:
+        """Read the environment; `overrides`, a mapping of the same names, wins over it."""
+        known = {name.upper(): name for name in cls.model_fields}
+        given = {known[name]: value for name, value in (overrides or {}).items() if name in known}
+        return cls(**{name: value for name, value in given.items() if value != ""})
+
+    def decide(self, *, is_run: bool) -> Literal["off", "auto", "embedded"]:
+        """Return whether the emulator answers for the pool's settings, and who asked for it.
+
+        Args:
+            is_run: Whether the command is `flask run`.
+
+        Returns:
+            `off` for the pool that the settings name. `embedded` for the emulator, asked for by
+            name or by `flask run`. `auto` for the emulator under another command that named
+            nothing: such a command may list routes, and changes nothing.
+
+        Raises:
+            SettingsError: The emulator and a pool are both named, or a database without a pool.
+        """
+        named = sorted(self.model_fields_set - {"cognito_emulator"})
+        pool = [name.upper() for name in named if not name.startswith(("database", "rds"))]
+        database = [name.upper() for name in named if name.startswith(("database", "rds"))]
+        if self.cognito_emulator == "embedded":
+            if pool:
+                raise SettingsError(
+                    f"COGNITO_EMULATOR=embedded and {pool[0]} are both set, so it is not clear "
+                    f"which user pool is meant. Unset COGNITO_EMULATOR to use the pool, or unset "
+                    f"{', '.join(pool)} to use the emulator."
+                )
+            return "embedded"
+        if self.cognito_emulator != "auto" or pool:
+            return "off"
+        if database:
+            raise SettingsError(
+                f"{database[0]} is set, but no user pool. Set AWS_USER_POOL_ID and "
+                "AWS_COGNITO_APP_CLIENT_ID. To use that database with the emulator's users, set "
+                "COGNITO_EMULATOR=embedded."
+            )
+        return "embedded" if is_run else "auto"
 
 
 class ServerSettings(BaseSettings):
@@ -590,14 +789,6 @@ def _sentence(name: str, fault: Mapping[str, Any]) -> str:
 
 def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
     """Find settings that do not go together: which, and what to do."""
-    if settings.user_pool.region != settings.aws_region:
-        yield (
-            {"aws_region", "aws_user_pool_id"},
-            (
-                f"AWS_REGION is {settings.aws_region}, but AWS_USER_POOL_ID belongs to "
-                f"{settings.user_pool.region}: set both for the same pool"
-            ),
-        )
     rds = ("rds_hostname", "rds_db_name", "rds_username", "rds_password")
     missing = [name.upper() for name in rds if not getattr(settings, name)]
     if not settings.database_url and 0 < len(missing) < len(rds):

@@ -18,7 +18,7 @@ LEVELS = [
     ["randoms"],
     ["users"],
     ["health", "openapi", "pages", "telemetry"],
-    ["services", "problems", "edge", "hosts"],
+    ["services", "problems", "edge", "hosts", "flask_command"],
     ["database"],
     ["auth", "refusals", "settings", "revocations", "testing", "provisioning"],
     ["emulator"],

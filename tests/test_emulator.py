@@ -695,10 +695,14 @@ class CommandLine:
         self.processes.append(process)
         return process
 
-    def flask(self, *arguments: str) -> Process:
-        """Start a `flask` command as `.flaskenv` has it."""
-        settings = {"FLASK_APP": "resource_server", "LOG_FORMAT": "text"}
-        return self.run("flask", *arguments, COGNITO_EMULATOR="embedded", **settings)
+    def flask(self, *arguments: str, **environment: str) -> Process:
+        """Start a `flask` command as `.flaskenv` has it, with more of an environment."""
+        settings = {
+            "COGNITO_EMULATOR": "auto",
+            "FLASK_APP": "resource_server",
+            "LOG_FORMAT": "text",
+        }
+        return self.run("flask", *arguments, **(settings | environment))
 
     def serve(self, port: int, *options: str) -> Process:
         """Start `flask run` and wait until it answers."""
@@ -791,7 +795,7 @@ def test_the_reloader_keeps_the_emulator(command_line: CommandLine) -> None:
     def changed() -> bool:
         try:
             answer = requests.get(f"http://127.0.0.1:{port}/", timeout=5)
-        except requests.ConnectionError:  # between the old and the new process
+        except (requests.ConnectionError, requests.Timeout):  # between the two processes
             return False
         return bool(answer.json() == {"message": "Changed"})
 
@@ -823,6 +827,122 @@ def test_other_commands_start_no_emulator(command_line: CommandLine) -> None:
     assert command_line.state() == state
 
 
+POOL_OF_PRODUCTION = {
+    "AWS_USER_POOL_ID": "eu-west-2_Production",
+    "AWS_COGNITO_APP_CLIENT_ID": "production",
+    "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": "http://127.0.0.1:9",
+    "AWS_ACCESS_KEY_ID": "any",
+    "AWS_SECRET_ACCESS_KEY": "any",
+}
+
+
+@pytest.mark.parametrize(
+    "command", [("users", "sync", "--delete-gone"), ("cognito", "apply", "--yes")], ids=" ".join
+)
+def test_a_pool_that_is_named_is_the_one_that_is_used(
+    command_line: CommandLine, command: tuple[str, ...]
+) -> None:
+    """After `make run`, an exported pool wins; the command says so before it does anything."""
+    emulator = EmulatorState.new()
+    emulator.save(command_line.instance / "emulator.json")
+    process = command_line.flask(*command, **POOL_OF_PRODUCTION)
+    assert process.wait() != 0  # nothing listens there
+    first = next(line for line in process.output.splitlines() if line.startswith("User pool"))
+    assert "eu-west-2_Production in eu-west-2, at http://127.0.0.1:9" in first
+    assert emulator.pool_id not in process.output
+    assert emulator.url not in process.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("users", "sync"),
+        ("users", "show", "demo"),
+        ("users", "disable", "demo"),
+        ("users", "enable", "demo"),
+        ("cognito", "plan"),
+        ("cognito", "apply", "--yes"),
+        ("cognito", "doctor"),
+        ("cognito", "token", "--username", "demo", "--password-stdin"),
+        ("db", "upgrade"),
+        ("db", "downgrade"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_names_no_pool_does_not_use_the_emulator(
+    command_line: CommandLine, command: tuple[str, ...]
+) -> None:
+    """It says what to set instead."""
+    process = command_line.flask(*command)
+    assert process.wait() == 1
+    assert "No user pool is named" in process.output
+    assert "COGNITO_EMULATOR=embedded" in process.output
+    assert "Traceback" not in process.output
+    assert not (command_line.instance / "resource_server.sqlite").exists()
+
+
+@pytest.mark.parametrize("command", [("run",), ("routes",), ("users", "sync")], ids=" ".join)
+def test_emulator_and_pool_together_stop_the_command(
+    command_line: CommandLine, command: tuple[str, ...]
+) -> None:
+    """Nobody can tell which one was meant."""
+    process = command_line.flask(*command, COGNITO_EMULATOR="embedded", AWS_USER_POOL_ID="x_1")
+    assert process.wait() == 1
+    assert "COGNITO_EMULATOR=embedded and AWS_USER_POOL_ID are both set" in process.output
+    assert "Traceback" not in process.output
+
+
+def test_the_emulator_is_not_put_on_a_database_that_is_named(command_line: CommandLine) -> None:
+    """Its users do not get into the database of production, unless both are named."""
+    process = command_line.flask("run", DATABASE_URL="postgresql://db.example.com/app")
+    assert process.wait() == 1
+    assert "DATABASE_URL is set, but no user pool" in process.output
+
+
+def test_the_emulator_can_be_named(command_line: CommandLine) -> None:
+    """Then the commands work beside `flask run`, and say where."""
+    command_line.serve(free_port())
+    process = command_line.flask("users", "sync", COGNITO_EMULATOR="embedded")
+    assert process.wait() == 0, process.output
+    state = command_line.state()
+    assert f"User pool  {state.pool_id} in us-east-1, at {state.url}, an emulator" in process.output
+    assert f"Database   SQLite in {command_line.instance}/" in process.output
+
+
+def test_env_file_wins_over_flaskenv(command_line: CommandLine) -> None:
+    """A pool of `.env` is used, though `.flaskenv` has the emulator."""
+    shutil.copy(ROOT / ".flaskenv", command_line.home)
+    lines = "".join(f"{name}={value}\n" for name, value in POOL_OF_PRODUCTION.items())
+    (command_line.home / ".env").write_text(lines, encoding="utf-8")
+    process = command_line.run("flask", "users", "sync", FLASK_SKIP_DOTENV="0")
+    assert process.wait() == 1
+    assert "User pool  eu-west-2_Production in eu-west-2" in process.output
+
+
+@pytest.mark.parametrize("line", ["AWS_USER_POOL_ID", "DATABASE_URL='postgresql://h/d", "a b=c"])
+def test_a_malformed_env_file_stops_the_command(command_line: CommandLine, line: str) -> None:
+    """It would run on SQLite otherwise. The message has the number of the line, not its text."""
+    shutil.copy(ROOT / ".flaskenv", command_line.home)
+    (command_line.home / ".env").write_text(f"LOG_LEVEL=INFO\n{line}\n", encoding="utf-8")
+    process = command_line.run("flask", "routes", FLASK_SKIP_DOTENV="0")
+    assert process.wait() == 1
+    assert ".env, line 2: this is not NAME=value" in process.output
+    assert line not in process.output
+    assert "Traceback" not in process.output
+
+
+def test_a_port_in_use_is_told_before_the_banner(command_line: CommandLine) -> None:
+    """And how to choose another one, under make as well."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = command_line.flask("run", "--port", str(port))
+        assert process.wait() == 1
+    assert f"Port {port} is in use" in process.output
+    assert 'ARGS="--port ' in process.output
+    assert "Demo user" not in process.output
+    assert not (command_line.instance / "emulator.json").exists()
+
+
 def test_flask_run_tells_about_a_damaged_file(command_line: CommandLine) -> None:
     """One sentence with what to do, no trace; the file is left as it is."""
     command_line.instance.mkdir()
@@ -846,6 +966,6 @@ def test_gunicorn_never_starts_the_emulator(command_line: CommandLine) -> None:
         COGNITO_EMULATOR="embedded",
     )
     assert process.wait() != 0
-    for name in ("AWS_REGION", "AWS_USER_POOL_ID", "AWS_COGNITO_APP_CLIENT_ID"):
+    for name in ("AWS_USER_POOL_ID", "AWS_COGNITO_APP_CLIENT_ID"):
         assert f"{name} is not set" in process.output
     assert not (command_line.instance / "emulator.json").exists()

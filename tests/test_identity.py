@@ -21,7 +21,11 @@ import pytest
 from botocore.stub import Stubber
 
 from resource_server.emulator import gaps
-from resource_server.identity.cognito import CognitoIdentityProvider, cognito_client
+from resource_server.identity.cognito import (
+    CognitoIdentityProvider,
+    admin_client,
+    cognito_client,
+)
 from resource_server.identity.errors import (
     AccountGone,
     BadCode,
@@ -1218,6 +1222,50 @@ def test_a_config_file_does_not_redirect_the_client(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
     client = cognito_client(REGION)
     assert client.meta.endpoint_url == f"https://cognito-idp.{REGION}.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_PROFILE", "left-over"),
+        ("AWS_DEFAULT_PROFILE", "left-over"),
+        ("AWS_CONFIG_FILE", "malformed"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "malformed"),
+        ("AWS_DEFAULT_REGION", "eu-north-1"),
+        ("AWS_MAX_ATTEMPTS", "100"),
+        ("AWS_RETRY_MODE", "legacy"),
+    ],
+)
+def test_the_environment_of_aws_does_not_reach_the_public_client(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
+) -> None:
+    """Nothing is signed, so no profile and no file of AWS is needed, whatever is left over."""
+    if value == "malformed":
+        (tmp_path / value).write_text("this is no section\n", encoding="utf-8")
+        value = str(tmp_path / value)
+    monkeypatch.setenv(name, value)
+    client = cognito_client(REGION)
+    assert client.meta.region_name == REGION
+    config: Any = client.meta.config
+    assert config.retries == {"mode": "standard", "total_max_attempts": 2}
+    assert admin_client(REGION, endpoint_url="http://127.0.0.1:2", emulated=True) is not None
+
+
+def test_a_fips_endpoint_is_still_the_platforms_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS_USE_FIPS_ENDPOINT says which of AWS's endpoints to use."""
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
+    assert "fips" in cognito_client("us-east-1").meta.endpoint_url
+
+
+def test_another_endpoint_is_no_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A VPC endpoint gets requests that are signed with the credentials of the environment."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    vpc = "https://vpce-1.cognito-idp.eu-west-2.vpce.amazonaws.com"
+    real = admin_client(REGION, endpoint_url=vpc)
+    assert real._request_signer._credentials.access_key == "AKIDEXAMPLE"  # type: ignore[attr-defined]
+    emulated = admin_client(REGION, endpoint_url=vpc, emulated=True)
+    assert emulated._request_signer._credentials.access_key == "emulator"  # type: ignore[attr-defined]
 
 
 # On moto

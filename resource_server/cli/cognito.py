@@ -17,6 +17,7 @@ from flask import current_app
 
 from resource_server.cli.declared import declared_groups, declared_scopes
 from resource_server.cli.exit_codes import DIFFERS, Group
+from resource_server.cli.target import announce, require_named
 from resource_server.cli.token import token
 from resource_server.identity.cognito import cognito_client
 from resource_server.provisioning import doctor as doctors
@@ -141,6 +142,7 @@ def apply_command(*, yes: bool, **options: Any) -> None:
     Shows the plan and asks. What is removed is listed, and needs --prune. It may be interrupted:
     run it again, and it does the rest.
     """
+    announce(database=False)
     aws, target = _connect(), _target(**options)
     plan = _plan(aws, target)
     _show(plan)
@@ -170,9 +172,7 @@ def doctor_command(*, as_json: bool, **options: Any) -> None:
     """
     settings = services().settings
     secret = settings.aws_cognito_app_client_secret
-    public = cognito_client(
-        settings.aws_region, endpoint_url=settings.aws_endpoint_url_cognito_identity_provider
-    )
+    public = cognito_client(settings.region, endpoint_url=settings.cognito_endpoint_url)
     findings = doctors.examine(
         _connect(),
         doctors.Service(
@@ -184,6 +184,7 @@ def doctor_command(*, as_json: bool, **options: Any) -> None:
             jwks_timeout=settings.jwks_timeout_seconds,
             client_secret=secret.get_secret_value() if secret else None,
             writable_attributes=settings.cognito_writable_attributes,
+            emulated=settings.cognito_endpoint_is_emulator,
         ),
     )
     if as_json:
@@ -196,8 +197,11 @@ def doctor_command(*, as_json: bool, **options: Any) -> None:
 
 def _connect() -> Aws:
     settings = services().settings
+    require_named(settings)
     return connect(
-        settings.aws_region, endpoint_url=settings.aws_endpoint_url_cognito_identity_provider
+        settings.region,
+        endpoint_url=settings.cognito_endpoint_url,
+        emulated=settings.cognito_endpoint_is_emulator,
     )
 
 

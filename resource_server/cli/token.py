@@ -10,6 +10,7 @@ from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
 from resource_server.cli.exit_codes import Command, Misuse
+from resource_server.cli.target import require_named
 from resource_server.identity import errors as identity
 from resource_server.identity.provider import Challenge, TokenSet
 from resource_server.services import services
@@ -72,6 +73,7 @@ def token(
         raise Misuse("--json, --decode and --refresh exclude each other.")
     if password_stdin and username is None:
         raise Misuse("--password-stdin needs --username.")
+    require_named(services().settings)
     username = username or click.prompt("Username", err=True)
     if password_stdin:
         password = sys.stdin.readline().rstrip("\r\n")

@@ -12,6 +12,7 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import SQLAlchemyError
 
 from resource_server import sqlstates
+from resource_server.cli.target import announce, confirm, operator, require_named
 from resource_server.extensions import db
 from resource_server.identity.directory import DirectoryUser
 from resource_server.identity.errors import (
@@ -27,7 +28,6 @@ from resource_server.users import administration, projection
 from resource_server.users.models import User
 from resource_server.users.sync import Counts, Sync, TooManyGone
 
-_OPERATOR = "command line"
 _INTERRUPTED = 130  # as shells count a command that Ctrl-C ended
 _FIELDS = ("sub", "username", "email", "full_name", "enabled", "status")
 
@@ -46,18 +46,24 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON o
 @click.option(
     "--many-gone", is_flag=True, help="Go on though more than a tenth of all rows are gone."
 )
+@click.option("--yes", is_flag=True, help="Do not ask before rows are deleted.")
 @as_json
-def sync(*, dry_run: bool, delete_gone: bool, many_gone: bool, as_json: bool) -> None:
+def sync(*, dry_run: bool, delete_gone: bool, many_gone: bool, yes: bool, as_json: bool) -> None:
     """Bring the rows of users up to what Cognito says.
 
     Makes missing rows, follows names, e-mail addresses and who is disabled, and finds the rows
     whose user is gone. It may be interrupted and repeated at any time, and run beside the service.
+
+    Prints the user pool and the database first. With --delete-gone it asks, if stdin is a terminal.
     """
     mine = services()
+    announce()
     # Rows of other pools' users cannot be told from rows whose user is gone.
     only_pool = not mine.settings.cognito_trusted_pools
     if delete_gone and not only_pool:
         raise click.UsageError("--delete-gone cannot be used with COGNITO_TRUSTED_POOLS")
+    if delete_gone and not dry_run:
+        confirm("Delete the rows of users that this pool does not have?", yes=yes)
     with _faults_told():
         run = Sync(
             db.session(),
@@ -95,11 +101,12 @@ def disable(name: str) -> None:
     NAME is a user name, a sub or an e-mail address.
     """
     mine = services()
+    announce()
     with _faults_told():
         sub = _sub_of(name)
         try:
             row = administration.disable(
-                db.session(), mine.directory, mine.revocations, sub=sub, by=_OPERATOR
+                db.session(), mine.directory, mine.revocations, sub=sub, by=operator()
             )
         except IdentityError:
             row_now = projection.by_sub(db.session(), sub)
@@ -120,6 +127,7 @@ def enable(name: str) -> None:
     NAME is a user name, a sub or an e-mail address.
     """
     mine = services()
+    announce()
     with _faults_told():
         sub = _sub_of(name)
         row = administration.enable(
@@ -127,7 +135,7 @@ def enable(name: str) -> None:
             mine.directory,
             mine.revocations,
             sub=sub,
-            by=_OPERATOR,
+            by=operator(),
             only_here=mine.settings.may_be_elsewhere(sub),
         )
     click.echo(f"Enabled {printable(row.username)} ({printable(row.sub)}).")
@@ -141,6 +149,7 @@ def show(name: str, *, as_json: bool) -> None:
 
     NAME is a user name, a sub or an e-mail address.
     """
+    require_named(services().settings)
     with _faults_told():
         sub = _sub_of(name)
         try:

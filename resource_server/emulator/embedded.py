@@ -29,8 +29,8 @@ class EmbeddedEmulator:
         """What the app must be told (names of docs/settings.md)."""
         return self.state.settings
 
-    def welcome(self, app: Flask) -> None:
-        """Tell the developer how to begin."""
+    def welcome(self, app: Flask, database: str) -> None:
+        """Tell the developer how to begin. `database` says which one is used."""
         server = importlib.import_module("resource_server.emulator.server")
         context = click.get_current_context()
         address = f"http://{context.params['host']}:{context.params['port']}"
@@ -43,7 +43,8 @@ class EmbeddedEmulator:
             f" Service    {address}\n"
             f" Cognito    {self.state.url}, emulated; pool {self.state.pool_id}\n"
             f" Discovery  {self.state.discovery}\n"
-            f" Kept in    {app.instance_path} (accounts, keys, database)\n"
+            f" Accounts   {app.instance_path} (and their keys)\n"
+            f" Database   {database}\n"
             f" Demo user  {username} / {password}\n"
             f" Admin      {server.ADMIN_USERNAME} / {server.ADMIN_PASSWORD}\n"
             f" Try it     {page}TOKEN=$({login} | {read})\n"
@@ -51,19 +52,21 @@ class EmbeddedEmulator:
         )
 
 
-def enter(instance: Path) -> EmbeddedEmulator:
+def enter(instance: Path, *, is_run: bool) -> EmbeddedEmulator:
     """Start the emulator of this instance folder under `flask run`, or find the one that runs.
+
+    `is_run` says whether the command is `flask run`.
 
     Raises click.ClickException, saying what to do, if it cannot.
     """
     file = instance / "emulator.json"
     try:
         instance.mkdir(parents=True, exist_ok=True)
-        if _under_flask_run() and lock(instance / "emulator.lock"):
+        if is_run and lock(instance / "emulator.lock"):
             state = _load_or_begin(file)
             _start(state, file)
             return EmbeddedEmulator(state, started=True)
-        return EmbeddedEmulator(_running(file), started=False)
+        return EmbeddedEmulator(_running(file, tries=20 if is_run else 1), started=False)
     except OSError as error:
         raise click.ClickException(
             f"The emulator cannot keep its accounts in {instance}: {error.strerror}. "
@@ -80,9 +83,9 @@ def _load_or_begin(file: Path) -> EmulatorState:
     return state
 
 
-def _running(file: Path) -> EmulatorState:
+def _running(file: Path, tries: int) -> EmulatorState:
     """Find what another process runs, or will: it may be about to write its file."""
-    for _ in range(20 if _under_flask_run() else 1):
+    for _ in range(tries):
         state = EmulatorState.load(file)
         if state is not None:
             return state
@@ -97,12 +100,8 @@ def _start(state: EmulatorState, file: Path) -> None:
     except ImportError as error:
         raise click.ClickException(
             f"COGNITO_EMULATOR=embedded needs the extra `dev` ({error.name} is missing): "
-            "pip install 'resource-server[dev]', or unset it and set AWS_USER_POOL_ID and the rest."
+            "pip install 'resource-server[dev]'. To use a user pool of AWS, unset COGNITO_EMULATOR "
+            "and set AWS_USER_POOL_ID and AWS_COGNITO_APP_CLIENT_ID."
         ) from error
     gaps.outbox.listeners.append(lambda sent: click.echo(f" {sent.sentence}"))
     server.EmulatorServer(state, file, click.get_current_context().params["port"]).start()
-
-
-def _under_flask_run() -> bool:
-    context = click.get_current_context(silent=True)
-    return context is not None and context.info_name == "run" and "port" in context.params

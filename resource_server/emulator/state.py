@@ -83,7 +83,6 @@ class EmulatorState:
     def settings(self) -> dict[str, str]:
         """What a service must be told to use this pool (names of docs/settings.md)."""
         return {
-            "AWS_REGION": REGION,
             "AWS_USER_POOL_ID": self.pool_id,
             "AWS_COGNITO_APP_CLIENT_ID": self.client_id,
             "AWS_COGNITO_APP_CLIENT_SECRET": self.client_secret,
@@ -92,6 +91,7 @@ class EmulatorState:
             "COGNITO_JWKS_URI": f"{self.url}/{self.pool_id}/.well-known/jwks.json",
             "COGNITO_DOMAIN": f"{self.url}/{self.pool_id}",
             "API_DOCS_CLIENT_ID": self.public_client_id,
+            "COGNITO_ENDPOINT_IS_EMULATOR": "true",
             "COGNITO_EMULATOR": "embedded",
         }
 

@@ -72,7 +72,7 @@ def text(shown: dict[str, Any], file: Path | None) -> str:
         pool = shown["pools"][0]
         lines += [
             " This project's service, and whatever reads its settings, needs beside that:",
-            f"   AWS_REGION={pool['region']} AWS_USER_POOL_ID={pool['id']}",
+            f"   AWS_USER_POOL_ID={pool['id']} COGNITO_ENDPOINT_IS_EMULATOR=true",
             f"   COGNITO_JWKS_URI={pool['jwks_uri']}",
         ]
         if pool["issuer"].startswith(shown["url"]):

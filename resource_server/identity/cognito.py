@@ -10,6 +10,7 @@ import hmac
 import json
 import logging
 import math
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -78,9 +80,10 @@ def cognito_client(
 ) -> "CognitoIdentityProviderClient":
     """Make a boto3 client for public operations; it is safe to share between threads.
 
-    A session of its own, since boto3's default one is neither thread-safe nor ours.
+    Nothing is signed, so profiles and AWS's configuration files do not count. A session of its
+    own, since boto3's default one is neither thread-safe nor ours.
     """
-    client = boto3.session.Session().client(
+    client = _session_without_files().client(
         "cognito-idp",
         region_name=region,
         endpoint_url=endpoint_url,
@@ -91,17 +94,30 @@ def cognito_client(
 
 
 def admin_client(
-    region: str, *, endpoint_url: str | None = None
+    region: str, *, endpoint_url: str | None = None, emulated: bool = False
 ) -> "CognitoIdentityProviderClient":
     """Make a boto3 client for Admin* and configuration calls, which need AWS credentials.
 
-    They come from where boto3 looks (environment, profile, role). With an emulator's address made
-    up ones are sent: it asks for none, and real ones are none of its business.
+    They come from where boto3 looks (environment, profile, role). An emulator gets made-up ones:
+    it checks none, and must not see real ones.
+
+    Raises BotoCoreError if AWS_PROFILE names no profile, or AWS's configuration file is malformed.
     """
-    made_up = "emulator" if endpoint_url else None
-    return boto3.session.Session(made_up, made_up).client(
+    session = _session_without_files("emulator") if emulated else boto3.session.Session()
+    return session.client(
         "cognito-idp", region_name=region, endpoint_url=endpoint_url, config=_config()
     )
+
+
+def _session_without_files(credential: str | None = None) -> boto3.session.Session:
+    """Make a session that reads no profile and no configuration file of AWS."""
+    variables = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
+    session = botocore.session.Session(session_vars=variables)
+    return boto3.session.Session(credential, credential, botocore_session=session)
 
 
 def _config(**more: Any) -> Config:
@@ -109,7 +125,7 @@ def _config(**more: Any) -> Config:
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=_READ_TIMEOUT,
         retries={"mode": "standard", "total_max_attempts": _MAX_ATTEMPTS},
-        # The environment is read in settings.py alone.
+        # settings.py has read AWS_ENDPOINT_URL and its likes.
         ignore_configured_endpoint_urls=True,  # type: ignore[call-arg]  # not in the stubs
         max_pool_connections=50,
         **more,

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from resource_server import sqlstates
+from resource_server.cli.target import announce, is_flask_db, require_named
 from resource_server.database import describe, migration_engine, revisions
 from resource_server.extensions import db
 from resource_server.services import services
@@ -48,6 +49,8 @@ def run_migrations() -> None:
         with context.begin_transaction():
             context.run_migrations()
         return
+    if is_flask_db():
+        require_named(services().settings)
     engine = migration_engine(services().settings)
     try:
         _run_online(engine, arguments)
@@ -68,6 +71,8 @@ def _run_online(engine: Engine, arguments: dict[str, Any]) -> None:
         before = _revision(connection)
         if before - revisions().keys() and _is_done_on_later_tables(command, before):
             return
+        if command in _DONE and is_flask_db():
+            announce(pool=False)
         with context.begin_transaction():
             context.run_migrations()
         if command in _DONE:

@@ -83,19 +83,25 @@ _SENTENCES: dict[str | tuple[str, str], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Aws:
-    """The services that are asked. `functions` is None where an emulator stands for Cognito."""
+    """Clients of the services. `functions` is None with an emulator, which has no Lambda."""
 
     cognito: Any
     functions: Any | None
 
 
-def connect(region: str, *, endpoint_url: str | None = None) -> Aws:
-    """Make the clients; with an emulator's address there is no Lambda to ask.
+def connect(region: str, *, endpoint_url: str | None = None, emulated: bool = False) -> Aws:
+    """Make the clients.
 
-    Raises BotoCoreError, if a profile is named that does not exist.
+    Args:
+        region: The region of the user pool, and so of its Lambda functions.
+        endpoint_url: The address of Cognito, if it is not AWS's own of the region.
+        emulated: Whether an emulator answers there.
+
+    Raises:
+        BotoCoreError: AWS_PROFILE names no profile, or AWS's configuration file is malformed.
     """
-    pools = cognito.admin_client(region, endpoint_url=endpoint_url)
-    if endpoint_url is not None:
+    pools = cognito.admin_client(region, endpoint_url=endpoint_url, emulated=emulated)
+    if emulated:
         return Aws(pools, None)
     config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"})
     functions = boto3.session.Session().client("lambda", region_name=region, config=config)
@@ -123,8 +129,10 @@ def explain(error: AwsError) -> str:
         return "The certificate of AWS's address is not trusted: check AWS_CA_BUNDLE and proxies."
     if isinstance(error, (HTTPClientError, NoConnection)):
         address = str(error.kwargs.get("endpoint_url") or "AWS")
-        hint = "start the emulator with `flask run`" if "//127." in address else "see the network"
-        return f"Nobody answers at {address}: {hint}, then run the command again."
+        return (
+            f"There is no response from {address}. If it is the emulator's address, start it "
+            "(`make run`). Otherwise check the network. Then run the command again."
+        )
     if isinstance(error, ParamValidationError):  # its text repeats values
         return "A value is malformed: check --function, --role-arn, --identifier and --grant."
     if not isinstance(error, ClientError):

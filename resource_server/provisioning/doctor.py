@@ -68,7 +68,7 @@ class Service:
 
     `public` is a client of boto3 for unsigned calls, `pools` those whose tokens are accepted,
     `leeway` the clock difference it allows, `jwks_timeout` in seconds as well,
-    `writable_attributes` what users may set.
+    `writable_attributes` what users may set. `emulated` says that an emulator answers for Cognito.
     """
 
     target: Target
@@ -79,6 +79,7 @@ class Service:
     jwks_timeout: float
     client_secret: str | None = field(default=None, repr=False)
     writable_attributes: tuple[str, ...] = ()
+    emulated: bool = False
 
 
 def examine(aws: Aws, service: Service) -> list[Finding]:
@@ -414,7 +415,10 @@ class _Examination:
     def _keys(self) -> Iterator[Finding]:
         for pool in self.service.pools:
             try:
-                KeySet.parse(fetch_jwks(pool.jwks_uri, self.service.jwks_timeout))
+                document = fetch_jwks(
+                    pool.jwks_uri, self.service.jwks_timeout, allow_http=self.service.emulated
+                )
+                KeySet.parse(document)
             except OSError:
                 says = f"The keys at {pool.jwks_uri} cannot be reached: every request answers 503."
                 mend = f"curl {pool.jwks_uri} from here; allow HTTPS out, or set COGNITO_JWKS_URI"

@@ -110,15 +110,16 @@ def require_https(uri: str) -> None:
         raise ValueError("the address must hold no user name and no password")
 
 
-def fetch_jwks(uri: str, timeout: float) -> bytes:
+def fetch_jwks(uri: str, timeout: float, *, allow_http: bool = False) -> bytes:
     """Download a JWKS: `timeout` seconds in all, 1 MiB at most, no redirects.
 
     `download` says what is sent, and which proxies and certificates count.
 
     Raises OSError (requests' errors are) or ValueError. The address must be https, unless its host
-    is loopback.
+    is loopback, or `allow_http` says that an emulator's keys come over another network.
     """
-    require_https(uri)
+    if not allow_http:
+        require_https(uri)
     return download(uri, timeout=timeout, max_bytes=MAX_JWKS_BYTES)
 
 

@@ -4,8 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-# The model of the Cognito API (UserPoolIdType): at most 55 characters, region first.
-_POOL_ID = re.compile(r"(?P<region>[a-z]{2,}(?:-[a-z]+)+-[0-9]+)_[0-9A-Za-z]+", re.ASCII)
+# UserPoolIdType in the model of the Cognito API has at most 55 characters, `[\w-]+_[0-9a-zA-Z]+`.
+# What is before the underscore is the region. It becomes part of a host's name, and the AWS SDKs
+# take no other (emulators have regions such as `local`).
+_POOL_ID = re.compile(r"(?P<region>[0-9A-Za-z]+(?:-[0-9A-Za-z]+)*)_[0-9A-Za-z]+")
 _MAX_POOL_ID_CHARACTERS = 55
 
 # DNS suffixes of the AWS partitions whose regions do not end in amazonaws.com.

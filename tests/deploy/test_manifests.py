@@ -40,7 +40,7 @@ OTHERS = {
 }
 # What the platform's secret holds, as the manifests ask for it.
 SECRETS = {
-    "AWS_COGNITO_APP_CLIENT_SECRET": "a-secret",
+    "AWS_COGNITO_APP_CLIENT_SECRET": "a_secret_of_24_characters",
     "DATABASE_URL": "postgresql://app:a-secret@db.example.com/app",
     "RATELIMIT_STORAGE_URI": "rediss://cache.example.com:6379/0",
 }

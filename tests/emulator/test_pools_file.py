@@ -95,13 +95,15 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
             id="machine without secret",
         ),
         pytest.param(
-            f'[[pools]]\n{POOL}{CLIENT}client_credentials = true\nsecret = "s"\n'
+            f"[[pools]]\n{POOL}{CLIENT}client_credentials = true\n"
+            'secret = "a-secret-of-24-characters"\n'
             'callback_urls = ["http://localhost/"]',
             "client_credentials: another client's",
             id="machine with people",
         ),
         pytest.param(
-            f'[[pools]]\n{POOL}{CLIENT}client_credentials = true\nsecret = "s"',
+            f"[[pools]]\n{POOL}{CLIENT}client_credentials = true\n"
+            'secret = "a-secret-of-24-characters"',
             "client_credentials: the pool has no resource server",
             id="machine without scopes",
         ),

@@ -36,13 +36,13 @@ identifier = "shop"
 scopes = ["read"]
 [[pools.clients]]
 id = "web"
-secret = "secret-of-web"
+secret = "the-secret-of-the-client-web"
 callback_urls = ["{BACK}"]
 logout_urls = ["{SIGNED_OUT}"]
 scopes = ["openid", "email", "shop/read"]
 [[pools.clients]]
 id = "nightly"
-secret = "secret-of-nightly"
+secret = "the-secret-of-the-client-nightly"
 client_credentials = true
 [[pools.users]]
 username = "ada"
@@ -209,7 +209,7 @@ def test_a_life_with_the_program(program: Program, boto: Callable[..., Any]) -> 
 
     found = requests.get(shop["discovery"], timeout=10).json()
     assert found["issuer"] == shop["issuer"] == shop["discovery"].partition("/.well-known")[0]
-    asked = {"client_secret": "secret-of-web", "scope": "openid shop/read"}
+    asked = {"client_secret": "the-secret-of-the-client-web", "scope": "openid shop/read"}
     tokens = sign_in_with_browser(found, "web", BACK, "grace", PASSWORD, **asked)
     access = tokens["access_token"]
     pool = UserPool.parse(POOL, issuer=found["issuer"], jwks_uri=found["jwks_uri"])
@@ -220,7 +220,7 @@ def test_a_life_with_the_program(program: Program, boto: Callable[..., Any]) -> 
     with pytest.raises(InvalidToken):
         CognitoVerifier(of_aws, client_ids={"web"}).verify(access)
 
-    web = ("web", "secret-of-web")
+    web = ("web", "the-secret-of-the-client-web")
     again = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     refreshed = requests.post(found["token_endpoint"], data=again, auth=web, timeout=10).json()
     bearer = {"Authorization": f"Bearer {refreshed['access_token']}"}
@@ -239,7 +239,7 @@ def test_a_life_with_the_program(program: Program, boto: Callable[..., Any]) -> 
     assert claims(bob)["other"] == "TokenGeneration_Authentication"
     assert run.end() == 0
     assert run.output.rstrip().endswith("Stopped.")
-    for secret in (PASSWORD, "secret-of-web", access):
+    for secret in (PASSWORD, "the-secret-of-the-client-web", access):
         assert secret not in run.output
     assert not list(program.home.glob("ready-*"))
 
@@ -254,7 +254,8 @@ def test_a_machine_signs_in(program: Program) -> None:
     """With a token endpoint that discovery names, and nothing else set up."""
     [shop, _] = program.start("--pools", "pools.toml").ready()["pools"]
     found = requests.get(shop["discovery"], timeout=10).json()
-    grant, machine = {"grant_type": "client_credentials"}, ("nightly", "secret-of-nightly")
+    grant = {"grant_type": "client_credentials"}
+    machine = ("nightly", "the-secret-of-the-client-nightly")
     made = requests.post(found["token_endpoint"], data=grant, auth=machine, timeout=10).json()
     assert claims(made["access_token"])["scope"] == "shop/read"
 
@@ -349,7 +350,7 @@ def test_a_request_under_way_is_answered(program: Program) -> None:
     answered = requests.post(
         found["token_endpoint"],
         data={"grant_type": "refresh_token", "refresh_token": result["RefreshToken"]},
-        auth=("web", "secret-of-web"),
+        auth=("web", "the-secret-of-the-client-web"),
         timeout=10,
     )
     assert answered.status_code == 200, answered.text
@@ -357,7 +358,8 @@ def test_a_request_under_way_is_answered(program: Program) -> None:
 
 def secret_hash() -> str:
     """SECRET_HASH of ada with the client `web`."""
-    return base64.b64encode(hmac.digest(b"secret-of-web", b"adaweb", "sha256")).decode()
+    digest = hmac.digest(b"the-secret-of-the-client-web", b"adaweb", "sha256")
+    return base64.b64encode(digest).decode()
 
 
 def test_a_taken_port_is_an_error(program: Program) -> None:

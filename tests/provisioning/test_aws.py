@@ -19,7 +19,7 @@ def refusal(code: str, operation: str = "DescribeUserPool") -> ClientError:
     [
         (boto.NoCredentialsError(), "AWS_PROFILE"),
         (boto.ProfileNotFound(profile="x"), "AWS_PROFILE"),
-        (boto.EndpointConnectionError(endpoint_url="http://127.0.0.1:5001/"), "flask run"),
+        (boto.EndpointConnectionError(endpoint_url="http://127.0.0.1:5001/"), "make run"),
         (boto.ReadTimeoutError(endpoint_url="https://lambda.example.com"), "lambda.example.com"),
         (boto.ParamValidationError(report="hunter2"), "--role-arn"),
         (boto.DataNotFoundError(data_path="hunter2"), "DataNotFoundError"),

@@ -59,9 +59,8 @@ NO_POOL_IDS = {
     "region-alone": "eu-west-2",
     "no-name": "eu-west-2_",
     "empty-region": "_AbCdEf123",
-    "half-a-region": "eu_AbCdEf123",
-    "region-without-number": "eu-west_AbCdEf123",
-    "capitals": "EU-WEST-2_AbCdEf123",
+    "region-with-a-dash-at-its-end": "eu-west-_AbCdEf123",
+    "region-with-an-underscore": "eu_west_AbCdEf123",
     "dash-for-underscore": "eu-west-2-AbCdEf123",
     "two-underscores": "eu-west-2_Ab_Cd",
     "dash-in-name": "eu-west-2_Ab-Cd",
@@ -86,6 +85,14 @@ def test_what_is_no_pool_id_is_refused(pool_id: str) -> None:
     """Only a pool's id may become part of an address."""
     with pytest.raises(ValueError, match="not the id of a user pool"):
         UserPool.parse(pool_id)
+
+
+@pytest.mark.parametrize(
+    "pool_id", ["local_1aBc", "eu_AbCdEf123", "us-iso-east-1_a", "EU-WEST-2_a"]
+)
+def test_an_id_of_the_apis_pattern_is_accepted(pool_id: str) -> None:
+    """UserPoolIdType knows no list of regions, and emulators have their own."""
+    assert UserPool.parse(pool_id).region == pool_id.partition("_")[0]
 
 
 def test_an_id_may_have_55_characters() -> None:
