@@ -154,7 +154,12 @@ def _services(
 ) -> Services:
     # Whoever waits for another service holds a thread: one is always left for other requests.
     crowd = WaitLimit(max(1, settings.gunicorn_threads - 1))
-    revocations = DenyListSnapshot(connections.transaction, poll=settings.revocation_poll_seconds)
+    revocations = DenyListSnapshot(
+        connections.transaction,
+        home=settings.aws_user_pool_id,
+        poll=settings.revocation_poll_seconds,
+        refresh_days=settings.cognito_refresh_token_days,
+    )
     secret = settings.aws_cognito_app_client_secret
     endpoint_url = settings.cognito_endpoint_url
     identity = CognitoIdentityProvider(

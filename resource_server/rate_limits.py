@@ -12,6 +12,7 @@ import logging
 import math
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -185,5 +186,10 @@ def _network(address: str) -> str:
 
 
 def _hashed(name: str) -> str:
-    """Return a key for a name: pools may ignore the case of names, and Redis need not know them."""
-    return hashlib.sha256(name.casefold().encode()).hexdigest()[:_NAME_CHARACTERS]
+    """Return a key for a name, one for all its spellings; Redis need not know the name.
+
+    Pools may ignore case, and what people type comes in several Unicode forms. All that looks alike
+    under NFKC and case folding counts together, as do spaces around it (RFC 8265 §3.3).
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return hashlib.sha256(folded.strip().encode()).hexdigest()[:_NAME_CHARACTERS]

@@ -309,6 +309,13 @@ class Settings(BaseSettings):
     revocation_poll_seconds: float = Field(
         2, description="how old the view of the deny list may be", examples=[2], gt=0, le=60
     )
+    cognito_refresh_token_days: int = Field(
+        30,
+        description="how long refresh tokens of your app clients live at most",
+        examples=[30],
+        ge=1,
+        le=3650,
+    )
 
     api_docs: bool = Field(
         True,
@@ -595,6 +602,11 @@ class Settings(BaseSettings):
     def client_ids(self) -> frozenset[str]:
         """All app clients whose tokens are accepted."""
         return frozenset({self.aws_cognito_app_client_id, *self.cognito_allowed_client_ids})
+
+    @property
+    def other_pools(self) -> tuple[str, ...]:
+        """The ids of the pools that are trusted beside the service's own."""
+        return tuple(pool_id for pool_id, _ in self.cognito_trusted_pools)
 
     def may_be_elsewhere(self, sub: str) -> bool:
         """Tell whether a `sub` may be an app client's or another pool's, and so not in this one."""

@@ -382,6 +382,36 @@ def test_signing_out_everywhere(client: FlaskClient, user: KitUser) -> None:
     assert _refresh(client, laptop["refresh_token"]).status_code == 401
 
 
+@pytest.mark.parametrize("whose", ["test_user", "somebody"])
+@pytest.mark.parametrize("rotation", [False, True])
+def test_another_sign_ins_refresh_token_ends_nothing(
+    client: FlaskClient,
+    mock_cognito_client: CognitoIdp,
+    user: KitUser,
+    whose: str,
+    *,
+    rotation: bool,
+) -> None:
+    """It is told, and both sign-ins go on; where refresh tokens rotate, with the new one."""
+    if rotation:
+        _rotate(mock_cognito_client)
+    if whose != user.username:
+        mock_cognito_client.add_user(whose, PASSWORD)
+    mine, other = _signed_in(client, user.username), _signed_in(client, whose)
+    headers = bearer(mine["access_token"])
+    sent = {"everywhere": False, "refresh_token": other["refresh_token"]}
+    refused = client.post("/users/logout", headers=headers, json=sent)
+    assert refused.status_code == 400
+    body: Any = refused.json
+    assert body["detail"] == "The refresh token is of another sign-in: nothing was ended"
+    assert ("refresh_token" in body) == rotation
+    assert client.get("/users/me", headers=headers).status_code == 200
+    assert client.get("/users/me", headers=bearer(other["access_token"])).status_code == 200
+    assert _refresh(client, mine["refresh_token"]).status_code == 200
+    left = body.get("refresh_token", other["refresh_token"])
+    assert _refresh(client, left).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [

@@ -28,10 +28,10 @@ from resource_server.randoms.store import BoundsOutOfOrder, Drawn, OwnedRandoms
 from resource_server.services import services
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
-from resource_server.users.accounts import Account
 from resource_server.users.models import User
 from tests.conftest import both_databases, close
 from tests.documented import DocumentedClient
+from tests.holders import Holder
 
 MakeApp = Callable[[Mapping[str, str]], APIFlask]
 
@@ -109,7 +109,7 @@ def test_changes_at_once_are_not_lost(committed_app: APIFlask, cognito_pool: Cog
 
 def test_a_change_that_lost_a_race_begins_anew(connections: Connections) -> None:
     """When the bounds changed between reading and writing, the newer ones are what is checked."""
-    ada = Account(id=1, sub="ada", username="ada", email=None, full_name=None, disabled=False)
+    ada = Holder("ada", "ada")
     item = OwnedRandoms(ada, connections).create(0, 10)
 
     class Interrupted(OwnedRandoms):

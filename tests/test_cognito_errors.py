@@ -162,7 +162,7 @@ MESSAGES: list[tuple[str, str, str, type[errors.IdentityError] | Outcome]] = [
     ("RespondToAuthChallenge", "NotAuthorizedException",
      "Unable to login because of security reasons", errors.BadCredentials),
     ("InitiateAuth", "NotAuthorizedException", "Password attempts exceeded",
-     errors.TooManyRequests),
+     errors.BadCredentials),
     ("InitiateAuth", "NotAuthorizedException", "A message of next year", errors.BadCredentials),
     # Challenges
     ("RespondToAuthChallenge", "NotAuthorizedException", "Unable to verify secret hash for client",

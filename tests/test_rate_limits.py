@@ -131,6 +131,25 @@ def test_the_case_of_a_name_does_not_matter(make_client: MakeClient) -> None:
     assert [log_in(client, name) for name in ("ada", "ADA", "grace")] == [401, 429, 401]
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "JOSÉ\N{LATIN SMALL LETTER SHARP S}",
+        "jose\N{COMBINING ACUTE ACCENT}ss",
+        " joséss\t",
+        "\N{FULLWIDTH LATIN SMALL LETTER J}oséss",
+        "joséSS",
+    ],
+)
+def test_spellings_of_one_name_count_together(spelling: str) -> None:
+    """By Unicode form, width, case and the spaces around it."""
+    limits = RateLimits("memory://", {Asking.SIGN_IN: Rule("", "1/minute")})
+    limits.count(Asking.SIGN_IN, address=None, name="joséss")
+    limits.count(Asking.SIGN_IN, address=None, name="joses")
+    with pytest.raises(RateLimited):
+        limits.count(Asking.SIGN_IN, address=None, name=spelling)
+
+
 def test_an_address_beyond_its_limit_uses_up_nobodys_name(make_client: MakeClient) -> None:
     """Who is refused by address cannot lock out an account from elsewhere."""
     client = make_client(SIGN_IN_PER_ADDRESS="1/minute", SIGN_IN_PER_NAME="2/minute")

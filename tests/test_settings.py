@@ -463,6 +463,7 @@ BOUNDS = [
     ("TOKEN_CACHE_SIZE", ["0", "1"], ["-1", "1.5", "many"]),
     ("TOKEN_CACHE_BYTES", ["0", "1000000"], ["-1", "2.5"]),
     ("REVOCATION_POLL_SECONDS", ["0.1", "60"], ["0", "61", "nan"]),
+    ("COGNITO_REFRESH_TOKEN_DAYS", ["1", "3650"], ["0", "3651", "1.5"]),
 ]
 GOOD_NUMBERS = [(name, value) for name, good, _ in BOUNDS for value in good]
 BAD_NUMBERS = [(name, value) for name, _, bad in BOUNDS for value in bad]

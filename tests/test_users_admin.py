@@ -334,7 +334,7 @@ def test_with_cognito_away_nobody_is_enabled(
 class Away:
     """A deny list whose database is away."""
 
-    def revoke_users(self, _subs: object) -> None:
+    def revoke_users(self, subs: object, **_: object) -> None:  # noqa: ARG002
         """Fail."""
         raise OperationalError("INSERT", {}, Exception("away"))
 

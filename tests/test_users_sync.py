@@ -194,7 +194,7 @@ def test_without_the_deny_list_the_row_stays_and_the_next_run_denies(world: Worl
 class Away:
     """A deny list whose database is away."""
 
-    def revoke_users(self, _subs: object) -> None:
+    def revoke_users(self, subs: object, **_: object) -> None:  # noqa: ARG002
         """Fail."""
         raise OperationalError("INSERT", {}, Exception("away"))
 

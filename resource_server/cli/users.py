@@ -106,7 +106,12 @@ def disable(name: str) -> None:
         sub = _sub_of(name)
         try:
             row = administration.disable(
-                db.session(), mine.directory, mine.revocations, sub=sub, by=operator()
+                db.session(),
+                mine.directory,
+                mine.revocations,
+                sub=sub,
+                by=operator(),
+                other_pools=mine.settings.other_pools,
             )
         except IdentityError:
             row_now = projection.by_sub(db.session(), sub)
@@ -137,6 +142,7 @@ def enable(name: str) -> None:
             sub=sub,
             by=operator(),
             only_here=mine.settings.may_be_elsewhere(sub),
+            other_pools=mine.settings.other_pools,
         )
     click.echo(f"Enabled {printable(row.username)} ({printable(row.sub)}).")
 

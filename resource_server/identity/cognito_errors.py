@@ -113,6 +113,15 @@ _BAD_CREDENTIALS, _SESSION_ENDED = Row(BadCredentials), Row(SessionEnded)
 _SIGN_IN_EXPIRED, _CODE_SENT = Row(SignInExpired), Row(Outcome.CODE_SENT)
 _NO_SUCH_USER, _FORBIDDEN = Row(NoSuchUser), Row(DirectoryForbidden)
 _REJECTED, _SIGN_IN_REJECTED = Row(TriggerRejected), Row(SignInRejected)
+# Only a user who exists has a limit of their own. So it reads like what an unknown name gets.
+_HIDDEN_LIMITS = {
+    "ConfirmForgotPassword": _BAD_CODE,
+    "ConfirmSignUp": _BAD_CODE,
+    "ForgotPassword": _CODE_SENT,
+    "InitiateAuth": _BAD_CREDENTIALS,
+    "ResendConfirmationCode": _CODE_SENT,
+    "RespondToAuthChallenge": _SIGN_IN_EXPIRED,
+}
 
 _CHECK_IDS = _set_up(
     "The pool or the app client does not exist: check AWS_USER_POOL_ID, AWS_REGION and "
@@ -595,6 +604,8 @@ def meaning(
     if row is None and code in INVALID_VALUE_CODES:
         row = _of_parameters(operation, _AT.findall(_without_quotes(message, sent)))
     row = row or OPERATIONS.get((operation, code)) or CODES.get(code) or _of_status(code, status)
+    if row is _USERS_LIMIT:
+        row = _HIDDEN_LIMITS.get(operation, row)
     if row is _WRONG_ATTRIBUTE and " is required" in message:
         row = _MISSING_ATTRIBUTE
     if row.error is InvalidRequest:

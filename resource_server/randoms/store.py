@@ -1,5 +1,8 @@
 """Random numbers in the database. The owner comes first and is in every WHERE.
 
+What changes rows looks at the deny list, too: a token that was revoked a moment ago, in another
+process, reads for a while (REVOCATION_POLL_SECONDS), but writes nothing.
+
 One statement does each of these, built once and sent by itself, without a transaction around it
 (docs/performance.md): it finds rows of the owner's alone, and none for an account that is disabled.
 """
@@ -13,7 +16,16 @@ from sqlalchemy import BigInteger, Executable, Row, bindparam, delete, insert, s
 from resource_server.bodies import MAX_ID
 from resource_server.database import Connections
 from resource_server.randoms.models import RandomNumber
-from resource_server.users.accounts import ACTIVE, Holder, active_account, owned
+from resource_server.users.accounts import (
+    ACTIVE,
+    DENIED,
+    AccountDisabled,
+    Holder,
+    active_account,
+    key_of,
+    named_by,
+    owned,
+)
 from resource_server.users.models import User
 
 Drawn = Row[int, int, int, int]
@@ -49,7 +61,7 @@ _CREATE = (
     insert(RandomNumber)
     .from_select(
         ["owner_sub", "num", "min_value", "max_value"],
-        select(User.sub, _NUM, _LOW, _HIGH).where(ACTIVE),
+        select(User.sub, _NUM, _LOW, _HIGH).where(ACTIVE, ~DENIED),
     )
     .returning(*_COLUMNS)
 )
@@ -57,21 +69,28 @@ _REDRAW = (
     update(RandomNumber)
     .where(
         _ITEM,
+        ~DENIED,
         RandomNumber.min_value == _given("low_before"),
         RandomNumber.max_value == _given("high_before"),
     )
     .values(num=_NUM, min_value=_LOW, max_value=_HIGH)
     .returning(*_COLUMNS)
 )
-_DELETE = delete(RandomNumber).where(_ITEM).returning(RandomNumber.id)
+_TRIES = 3
+_DELETE = delete(RandomNumber).where(_ITEM, ~DENIED).returning(RandomNumber.id)
 
 
 class OwnedRandoms:
-    """The random numbers of one user. Each method raises AccountDisabled where that is so."""
+    """The random numbers of one user. Each method raises AccountDisabled or TokenDenied.
 
-    def __init__(self, owner: Holder, connections: Connections) -> None:
+    `home` is the service's own pool (`accounts.key_of`).
+    """
+
+    def __init__(self, owner: Holder, connections: Connections, *, home: str | None = None) -> None:
         self._owner = owner
         self._connections = connections
+        self._home = home
+        self._key = key_of(owner, home)
 
     def page(self, *, limit: int, offset: int = 0, after: int = 0) -> Sequence[Drawn]:
         """Return up to `limit` numbers by id, past the id `after`, past the first `offset`."""
@@ -83,11 +102,12 @@ class OwnedRandoms:
     def create(self, min_value: int, max_value: int) -> Drawn:
         """Draw a number between two bounds, both included, and keep it."""
         drawn = _draw(min_value, max_value)
-        made = self._ask(_CREATE, low=min_value, high=max_value, drawn=drawn)
-        if not made:
+        for _ in range(_TRIES):
+            made = self._change(_CREATE, low=min_value, high=max_value, drawn=drawn)
+            if made:
+                return made[0]
             self._account()  # from now on there is one
-            made = self._ask(_CREATE, low=min_value, high=max_value, drawn=drawn)
-        return made[0]
+        raise AccountDisabled  # shut out and let in again meanwhile
 
     def get(self, random_id: int) -> Drawn:
         """Return one number.
@@ -111,7 +131,7 @@ class OwnedRandoms:
                 raise BoundsOutOfOrder
             # Two changes at once: whoever finds other bounds than it read begins again, so that
             # neither change is lost. It works alike where rows cannot be locked (SQLite).
-            changed = self._ask(
+            changed = self._change(
                 _REDRAW,
                 random_id=random_id,
                 low=low,
@@ -122,6 +142,7 @@ class OwnedRandoms:
             )
             if changed:
                 return changed[0]
+            self._account()  # it was not the bounds, if the token is denied
 
     def delete(self, random_id: int) -> None:
         """Delete one number.
@@ -132,7 +153,8 @@ class OwnedRandoms:
 
     def _one(self, statement: Executable, random_id: int) -> Drawn:
         # An id beyond BIGINT: SQLite could not even be asked.
-        found = self._ask(statement, random_id=random_id) if random_id <= MAX_ID else []
+        ask = self._change if statement is _DELETE else self._ask
+        found = ask(statement, random_id=random_id) if random_id <= MAX_ID else []
         if not found:
             self._account()
             raise NoSuchRandom(random_id)
@@ -140,11 +162,16 @@ class OwnedRandoms:
 
     def _ask(self, statement: Executable, **values: int) -> Sequence[Drawn]:
         with self._connections.autocommit() as connection:
-            return connection.execute(statement, {"owner": self._owner.sub, **values}).all()
+            return connection.execute(statement, {"owner": self._key, **values}).all()
+
+    def _change(self, statement: Executable, **values: int) -> Sequence[Drawn]:
+        known = {"owner": self._key, **named_by(self._owner)}
+        with self._connections.autocommit() as connection:
+            return connection.execute(statement, {**known, **values}).all()
 
     def _account(self) -> None:
-        """Tell why nothing was found: raise AccountDisabled, or make the row of a new user."""
-        active_account(self._connections, self._owner)
+        """Tell why nothing was found: raise, or make the row of a new user."""
+        active_account(self._connections, self._owner, home=self._home)
 
 
 def _draw(low: int, high: int) -> int:

@@ -87,4 +87,6 @@ def _bounds_out_of_order(_error: BoundsOutOfOrder) -> ResponseReturnValue:
 
 
 def _mine() -> OwnedRandoms:
-    return OwnedRandoms(current_principal, services().connections)
+    mine = services()
+    home = mine.settings.aws_user_pool_id
+    return OwnedRandoms(current_principal, mine.connections, home=home)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from resource_server import sqlstates
 from resource_server.revocations import store
 from resource_server.revocations.models import Kind
+from resource_server.revocations.store import Entry, Position
 from resource_server.tokens import AccessToken, DenyListUnavailable
 from resource_server.tokens.clocks import elapsed, wall
 from resource_server.tokens.flight import SingleFlight, Spawn, back_off, in_thread
@@ -44,6 +45,10 @@ class DenyListSnapshot:
     the refresh, `timeout` seconds at most. While the database is away the rows at hand count; a
     process that never read any cannot tell. What this process writes it sees at once.
 
+    `refresh_days` is how long refresh tokens live: a sign-in that ended stays denied until nobody
+    can renew its tokens. `home` is the pool whose users are meant where no other pool is named;
+    without it, users of any.
+
     `clock` is for ages, `now` the wall clock, both in seconds.
     """
 
@@ -51,21 +56,25 @@ class DenyListSnapshot:
         self,
         connect: Connect,
         *,
+        home: str | None = None,
         poll: float = 2,
+        refresh_days: int = 30,
         timeout: float = 1,
         clock: Callable[[], float] = elapsed,
         now: Callable[[], float] = wall,
         spawn: Spawn = in_thread,
     ) -> None:
         self._connect = connect
+        self._home = home
         self._poll = poll
         self._clock = clock
         self._now = now
         self._read_at = -math.inf
         self._swept_at = -math.inf
-        self._last_id = 0
         self._unavailable: type[DenyListUnavailable] = DatabaseUnavailable
-        self._denied: dict[tuple[str, str], tuple[int, int]] = {}
+        self._renewable = refresh_days * 86_400
+        self._position: Position | None = None
+        self._denied: dict[tuple[str | None, str, str], tuple[int, int]] = {}
         self.checked_age: float | None = None
         """Seconds; how old the view was when a token was last held against it, for operators."""
         self._flight = SingleFlight(
@@ -99,35 +108,51 @@ class DenyListSnapshot:
         self.checked_age = age
         return bool(self._denied) and self._is_denied(token)
 
-    def revoke_user(self, sub: str) -> None:
-        """Deny every token that a user was issued until now, by whichever clock."""
-        self.revoke_users([sub])
+    def revoke_user(
+        self,
+        sub: str,
+        *,
+        pool_id: str | None = None,
+        then: Callable[[Connection], object] | None = None,
+    ) -> None:
+        """Deny every token that a user of a pool was issued until now, by whichever clock.
 
-    def revoke_users(self, subs: Iterable[str]) -> None:
+        Without `pool_id` it is the home pool. `then` does what belongs into the same transaction.
+        """
+        self.revoke_users([sub], pool_id=pool_id, then=then)
+
+    def revoke_users(
+        self,
+        subs: Iterable[str],
+        *,
+        pool_id: str | None = None,
+        then: Callable[[Connection], object] | None = None,
+    ) -> None:
         """Do as `revoke_user` for several users, in one transaction."""
         issued_before = int(self._now()) + 1 + CLOCK_DIFFERENCE_SECONDS
-        entries: list[tuple[Kind, str, int]] = [("sub", sub, issued_before) for sub in subs]
+        entries = [self._entry("sub", sub, issued_before, pool_id or self._home) for sub in subs]
         if entries:
-            self._write(entries)
+            self._write(entries, then)
 
     def revoke_sign_in(self, token: AccessToken) -> None:
         """Deny every token of the sign-in that a token belongs to, refreshed ones included."""
         if token.origin_jti is None and token.jti is None:
             self.revoke_sessions(token)  # nothing tells this sign-in from the user's others
         else:
-            self._write([_own_entry(token)])
+            self._write([self._own_entry(token)])
 
     def revoke_sessions(self, token: AccessToken) -> None:
-        """Deny every sign-in of a token's user until now; signing in anew, even at once, works.
+        """Deny every sign-in of a token's user until now; signing in again at once works.
 
         `iat` has whole seconds: the sign-in at hand is named, the others are cut off by time. It
         is Cognito's time against ours, so the clocks must agree to a second (NTP).
         """
         now = int(self._now())
         if token.origin_jti is None and token.jti is None:  # nothing but its time to know it by
-            self._write([("sub", token.sub, now + 1)])
+            self._write([self._entry("sub", token.sub, now + 1, token.pool_id)])
         else:
-            self._write([("sub", token.sub, now), _own_entry(token)])
+            others = self._entry("sub", token.sub, now, token.pool_id)
+            self._write([others, self._own_entry(token)])
 
     def __len__(self) -> int:
         return len(self._denied)
@@ -136,8 +161,9 @@ class DenyListSnapshot:
         denied = self._denied
         return any(
             value is not None
-            and (row := denied.get((kind, value))) is not None
+            and (row := denied.get((pool_id, kind, value))) is not None
             and token.issued_at < row[0]
+            for pool_id in (token.pool_id, None)
             for kind, value in (
                 ("origin_jti", token.origin_jti),
                 ("sub", token.sub),
@@ -145,14 +171,30 @@ class DenyListSnapshot:
             )
         )
 
-    def _write(self, entries: list[tuple[Kind, str, int]]) -> None:
-        now = int(self._now())
-        expires_at = now + LONGEST_TOKEN_SECONDS
+    def _write(
+        self, entries: list[Entry], then: Callable[[Connection], object] | None = None
+    ) -> None:
         with self._connect() as connection:
-            store.add(connection, entries, now=now, expires_at=expires_at)
+            store.add(connection, entries, now=int(self._now()))
+            if then is not None:
+                then(connection)
         with self._flight.lock:
-            for kind, value, issued_before in entries:
-                self._note(kind, value, issued_before, expires_at)
+            for entry in entries:
+                self._note(entry)
+
+    def _entry(self, kind: Kind, value: str, issued_before: int, pool_id: str | None) -> Entry:
+        """Deny something for as long as what it denies can live or be renewed.
+
+        A renewed token has the `origin_jti` of its sign-in, but a later `iat` and another `jti`.
+        """
+        lasts = LONGEST_TOKEN_SECONDS + (self._renewable if kind == "origin_jti" else 0)
+        return Entry(kind, value, issued_before, int(self._now()) + lasts, pool_id)
+
+    def _own_entry(self, token: AccessToken) -> Entry:
+        """Name a token's sign-in; or the token alone, where nothing names the sign-in."""
+        if token.origin_jti is not None:
+            return self._entry("origin_jti", token.origin_jti, _FOR_EVER, token.pool_id)
+        return self._entry("jti", token.jti or "", _FOR_EVER, token.pool_id)
 
     def _back_off(self, failures: int) -> float:
         """Never wait longer than a view may be old; without any list, requests are refused."""
@@ -173,30 +215,27 @@ class DenyListSnapshot:
     def _read(self) -> None:
         started, now = self._clock(), int(self._now())
         with self._connect() as connection:
-            rows = store.newer_than(connection, self._last_id, now=now)
+            rows, position = store.read(connection, self._position, now=now)
         with self._flight.lock:
             for row in rows:
-                self._note(row.kind, row.value, row.issued_before, row.expires_at)
-                self._last_id = max(self._last_id, row.id)
+                self._note(row)
+            self._position = position
             if started - self._swept_at >= _SWEEP_SECONDS:
                 self._swept_at = started
                 self._denied = {k: v for k, v in self._denied.items() if v[1] > now}
         self._read_at = started
 
-    def _note(self, kind: str, value: str, issued_before: int, expires_at: int) -> None:
-        known = self._denied.get((kind, value), (0, 0))
-        self._denied[kind, value] = (max(known[0], issued_before), max(known[1], expires_at))
+    def _note(self, entry: Entry | store.Denial) -> None:
+        key = (entry.pool_id, entry.kind, entry.value)
+        known = self._denied.get(key, (0, 0))
+        self._denied[key] = (
+            max(known[0], entry.issued_before),
+            max(known[1], entry.expires_at),
+        )
 
 
 class _ReadFailed(Exception):
     """The text is for the log."""
-
-
-def _own_entry(token: AccessToken) -> tuple[Kind, str, int]:
-    """Name a token's sign-in; or the token alone, where nothing names the sign-in."""
-    if token.origin_jti is not None:
-        return ("origin_jti", token.origin_jti, _FOR_EVER)
-    return ("jti", token.jti or "", _FOR_EVER)
 
 
 _FOR_EVER = 2**53

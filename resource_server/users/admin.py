@@ -73,7 +73,14 @@ def disable_user(sub: UUID) -> UserOut:
     if whom == by:
         raise OwnAccount
     mine = services()
-    row = administration.disable(db.session(), mine.directory, mine.revocations, sub=whom, by=by)
+    row = administration.disable(
+        db.session(),
+        mine.directory,
+        mine.revocations,
+        sub=whom,
+        by=by,
+        other_pools=mine.settings.other_pools,
+    )
     return UserOut.model_validate(row)
 
 
@@ -94,6 +101,7 @@ def enable_user(sub: UUID) -> UserOut:
         sub=whom,
         by=by,
         only_here=mine.settings.may_be_elsewhere(whom),
+        other_pools=mine.settings.other_pools,
     )
     return UserOut.model_validate(row)
 
@@ -105,4 +113,6 @@ def _own_account(_error: OwnAccount) -> ResponseReturnValue:
 
 def _administrator() -> str:
     """Return who asks, by `sub`; a disabled account is refused here."""
-    return accounts.active_account(services().connections, current_principal).sub
+    mine = services()
+    home = mine.settings.aws_user_pool_id
+    return accounts.active_account(mine.connections, current_principal, home=home).sub

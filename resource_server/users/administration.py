@@ -1,6 +1,7 @@
 """Disabling and enabling a user in the directory and here, in the order that is safe half-way."""
 
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 
 from sqlalchemy.orm import Session
@@ -15,20 +16,32 @@ logger = logging.getLogger(__name__)
 
 
 def disable(
-    session: Session, directory: UserDirectory, deny_list: Denies, *, sub: str, by: str
+    session: Session,
+    directory: UserDirectory,
+    deny_list: Denies,
+    *,
+    sub: str,
+    by: str,
+    other_pools: Collection[str] = (),
 ) -> User:
     """Shut a user out: tokens denied, row disabled, sign-in closed in the directory. Commits.
 
     Each half is done even if the other fails, and doing it again does what is missing: with the
     directory away the user is refused here, with the database away they cannot sign in or refresh.
     Someone whom the directory does not have (any more) is disabled here. `by`, for the log, says
-    who wanted it.
+    who wanted it. A user whom only one of `other_pools` has is disabled here.
 
     Raises NoSuchUser if neither has the user, another IdentityError, or a SQLAlchemyError.
     """
     # Before, not after: half of it may be done when the rest fails.
     logger.info("audit: %s disables user %s", by, sub)
     try:
+        key = _key(session, sub, other_pools)
+        if key is not None:
+            session.rollback()
+            deny_list.revoke_users([sub], pool_id=key.partition("/")[0])
+            projection.set_disabled(session, [key], disabled=True)
+            return _row(session, key)
         session.rollback()  # see projection.apply
         deny_list.revoke_users([sub])
         if projection.by_sub(session, sub) is None:
@@ -48,6 +61,7 @@ def enable(
     sub: str,
     by: str,
     only_here: bool = False,
+    other_pools: Collection[str] = (),
 ) -> User:
     """Let a user in again, in the directory first, so that half of it lets nobody in. Commits.
 
@@ -58,6 +72,10 @@ def enable(
     SQLAlchemyError.
     """
     logger.info("audit: %s enables user %s", by, sub)
+    key = _key(session, sub, other_pools)
+    if key is not None:
+        projection.set_disabled(session, [key], disabled=False)
+        return _row(session, key)
     try:
         directory.enable(directory.get(sub).username)
     except NoSuchUser:
@@ -68,6 +86,13 @@ def enable(
             projection.follow(session, [directory.get(sub)], deny_list)
     projection.set_disabled(session, [sub], disabled=False)
     return _row(session, sub)
+
+
+def _key(session: Session, sub: str, other_pools: Collection[str]) -> str | None:
+    """Return the key of a user whom only another pool has."""
+    if not other_pools or projection.by_sub(session, sub) is not None:
+        return None
+    return next(iter(projection.elsewhere(session, sub, other_pools)), None)
 
 
 def _row(session: Session, sub: str) -> User:

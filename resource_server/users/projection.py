@@ -1,14 +1,17 @@
 """Rows of users follow the directory: what administration and `flask users sync` read and write."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningInsert
 
 from resource_server.identity.directory import DirectoryUser
+from resource_server.revocations.models import Revocation
+from resource_server.revocations.snapshot import CLOCK_DIFFERENCE_SECONDS
+from resource_server.users import accounts
 from resource_server.users.accounts import COLUMNS, insert_user
 from resource_server.users.models import User
 
@@ -16,8 +19,17 @@ from resource_server.users.models import User
 class Denies(Protocol):
     """What is needed of the deny list: tokens that are out already must not count any more."""
 
-    def revoke_users(self, subs: Collection[str]) -> None:
-        """Deny every token that these users were issued until now."""
+    def revoke_users(
+        self,
+        subs: Collection[str],
+        *,
+        pool_id: str | None = None,
+        then: Callable[[Connection], object] | None = None,
+    ) -> None:
+        """Deny every token that these users were issued until now.
+
+        `then` does what belongs into the same transaction.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,13 @@ def page(session: Session, *, limit: int, after: int = 0) -> Sequence[Row[*tuple
     """Return up to `limit` accounts by id, past the id `after`."""
     statement = select(*COLUMNS).where(User.id > after).order_by(User.id).limit(limit)
     return session.execute(statement).all()
+
+
+def elsewhere(session: Session, sub: str, pool_ids: Collection[str]) -> Mapping[str, str]:
+    """Return the pools, of some others than the service's own, that have a `sub`, by key."""
+    keys = {f"{pool_id}/{sub}": pool_id for pool_id in pool_ids}
+    found = session.scalars(select(User.sub).where(User.sub.in_(keys))).all() if keys else ()
+    return {key: keys[key] for key in found}
 
 
 def by_sub(session: Session, sub: str) -> User | None:
@@ -85,25 +104,41 @@ def compare(session: Session, users: Sequence[DirectoryUser]) -> Differences:
     )
 
 
-def follow(session: Session, users: Sequence[DirectoryUser], deny_list: Denies) -> Differences:
+def follow(
+    session: Session,
+    users: Sequence[DirectoryUser],
+    deny_list: Denies,
+    *,
+    as_of: float | None = None,
+) -> Differences:
     """Bring the rows of some users, a page of them, up to what the directory says. Commits.
 
-    Returns what was different.
+    Returns what was different. For `as_of` see `apply`.
     """
     found = compare(session, users)
-    apply(session, users, found, deny_list)
+    apply(session, users, found, deny_list, as_of=as_of)
     return found
 
 
 def apply(
-    session: Session, users: Sequence[DirectoryUser], found: Differences, deny_list: Denies
+    session: Session,
+    users: Sequence[DirectoryUser],
+    found: Differences,
+    deny_list: Denies,
+    *,
+    as_of: float | None = None,
 ) -> None:
-    """Write what `compare` found. Commits. Two at once, or one beside a sign-up, end alike."""
+    """Write what `compare` found. Commits. Two at once, or one beside a sign-up, end alike.
+
+    `as_of` is when the directory was asked, in seconds since the epoch. A user who was denied
+    since then may have deleted their account: no row is made of what the directory said before.
+    """
     # The deny list takes a connection of its own: whoever held one meanwhile might wait for it.
     session.rollback()
     # First: should the rest fail, the next time finds the same users to disable, and denies again.
     deny_list.revoke_users(found.disabled)
-    stale = found.made | found.changed
+    left = _denied_since(session, found.made - found.disabled, as_of)
+    stale = (found.made | found.changed) - left
     if values := {user.sub: _values(user) for user in users if user.sub in stale}:
         # In one order everywhere, so that two at once do not wait for each other.
         session.execute(_upsert(session), [values[sub] for sub in sorted(values)])
@@ -131,6 +166,19 @@ def _upsert(session: Session) -> ReturningInsert[Any]:
     # Nobody reads what it returns: without it, SQLAlchemy sends each row in a statement of its own.
     statement: ReturningInsert[Any] = upsert.returning(User.id)
     return statement
+
+
+def _denied_since(session: Session, subs: Collection[str], as_of: float | None) -> frozenset[str]:
+    """Return who was denied since a time; until the commit nobody else makes or removes rows."""
+    if as_of is None or not subs:
+        return frozenset()
+    accounts.lock(session.connection(), *subs)
+    statement = select(Revocation.value).where(
+        Revocation.kind == "sub",
+        Revocation.value.in_(subs),
+        Revocation.issued_before > as_of + CLOCK_DIFFERENCE_SECONDS,
+    )
+    return frozenset(session.scalars(statement))
 
 
 def _rows(subs: Collection[str]) -> Any:

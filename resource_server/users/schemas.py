@@ -506,3 +506,17 @@ class UserOut(Numbered):
     email: str | None
     full_name: str | None
     disabled: bool
+
+
+class OtherSignInOut(Schema):
+    """Nothing was ended; the app client rotates refresh tokens, so that the other one has a new."""
+
+    model_config = shown(
+        {
+            "detail": "The refresh token is of another sign-in: nothing was ended",
+            "refresh_token": "eyJjdHkiOiJKV1QiLCJlbmMi",
+        }
+    )
+
+    detail: str
+    refresh_token: str

@@ -12,13 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-import sqlalchemy
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from resource_server.identity.directory import DirectoryUser, UserDirectory
 from resource_server.identity.errors import NoSuchUser, TooManyRequests
-from resource_server.users import projection
+from resource_server.users import accounts, projection
 from resource_server.users.models import User
 from resource_server.users.projection import Denies
 
@@ -95,8 +94,9 @@ class Sync:
         """
         following: str | None = None
         while True:
+            asked_at = time.time()
             page = self._patiently(self._directory.page, following)
-            self._follow(page.users)
+            self._follow(page.users, asked_at)
             yield len(page.users)
             following = page.following
             if following is None:
@@ -126,7 +126,7 @@ class Sync:
             self._settle(batch, delete=delete)
             yield len(batch)
 
-    def _follow(self, users: Sequence[DirectoryUser]) -> None:
+    def _follow(self, users: Sequence[DirectoryUser], asked_at: float) -> None:
         found = projection.compare(self._session, users)
         if found.enabled:
             # A list may lag behind. Whoever was disabled a moment ago must not be enabled by it.
@@ -136,7 +136,7 @@ class Sync:
         if self._dry_run:
             self._session.rollback()
         else:
-            projection.apply(self._session, users, found, self._deny_list)
+            projection.apply(self._session, users, found, self._deny_list, as_of=asked_at)
         self._seen.extend(found.ids)
         counts = self.counts
         counts.listed += len(users)
@@ -160,7 +160,11 @@ class Sync:
         while True:
             statement = (
                 select(User.id, User.sub, User.disabled)
-                .where(User.id > last, User.id <= self._newest)
+                .where(
+                    User.id > last,
+                    User.id <= self._newest,
+                    ~User.sub.contains("/"),  # another pool's (accounts.key_of)
+                )
                 .order_by(User.id)
                 .limit(_BATCH)
             )
@@ -185,7 +189,7 @@ class Sync:
             if already or self._is_gone(row.sub):
                 self.counts.gone += 1
                 if not already and not self._dry_run:
-                    self._shut_out(row.id, row.sub, delete=delete)
+                    self._shut_out(row.sub, delete=delete)
                 self.counts.deleted += delete
 
     def _is_gone(self, sub: str) -> bool:
@@ -195,14 +199,14 @@ class Sync:
             return True
         return False
 
-    def _shut_out(self, row_id: int, sub: str, *, delete: bool) -> None:
-        # Without it, a token that is still out would make the row anew.
-        self._deny_list.revoke_users([sub])
+    def _shut_out(self, sub: str, *, delete: bool) -> None:
+        # Without it, a token that is still out would make the row again.
         if delete:
-            statement = sqlalchemy.delete(User).where(User.id == row_id)
-            self._session.execute(statement, execution_options={"synchronize_session": False})
-            self._session.commit()
+            self._deny_list.revoke_users(
+                [sub], then=lambda connection: accounts.remove(connection, sub)
+            )
         else:
+            self._deny_list.revoke_users([sub])
             projection.set_disabled(self._session, [sub], disabled=True)
 
     def _patiently(self, ask: Callable[[V], T], about: V) -> T:

@@ -1,5 +1,6 @@
 """Signing up, signing in, signing out, and who one is."""
 
+import json
 import logging
 import time
 from collections.abc import Iterable
@@ -35,10 +36,11 @@ from resource_server.identity.provider import (
 )
 from resource_server.problems import answer
 from resource_server.rate_limits import Asking
-from resource_server.refusals import ACCOUNT_DISABLED, refuses, responds, token_endpoint
+from resource_server.refusals import ACCOUNT_DISABLED, Problem, refuses, responds, token_endpoint
 from resource_server.services import services
-from resource_server.tokens import TokenError
+from resource_server.tokens import AccessToken, TokenError
 from resource_server.tokens.claims import SIGN_IN_SCOPE
+from resource_server.tokens.errors import RevokedToken
 from resource_server.tokens.parsing import unverified_claims
 from resource_server.users import accounts
 from resource_server.users.accounts import Account
@@ -54,6 +56,7 @@ from resource_server.users.schemas import (
     LoginForm,
     LogoutIn,
     NewDeviceOut,
+    OtherSignInOut,
     ProfilePatch,
     RefreshForm,
     ResendIn,
@@ -69,6 +72,8 @@ from resource_server.users.schemas import (
 )
 
 logger = logging.getLogger(__name__)
+
+OTHER_SIGN_IN = Problem(400, "The refresh token is of another sign-in: nothing was ended")
 
 users = APIBlueprint(
     "users",
@@ -257,7 +262,15 @@ def _seconds_until(moment: object) -> int:
 
 @users.post("/logout")
 @require_scope()
-@refuses(identity.SessionEnded, identity.InsufficientScope, identity.BadRefreshToken)
+@refuses(
+    identity.SessionEnded,
+    identity.InsufficientScope,
+    identity.BadRefreshToken,
+    identity.InvalidRequest,
+    identity.SignInRejected,
+    OTHER_SIGN_IN,
+)
+@responds(400, OtherSignInOut)
 @users.input(LogoutIn, arg_name="which")
 @users.output(MessageOut)
 def log_out(which: LogoutIn) -> ResponseReturnValue:
@@ -266,9 +279,7 @@ def log_out(which: LogoutIn) -> ResponseReturnValue:
     Cognito goes first: a token that is denied here could not be used to try again there.
     """
     if not which.everywhere and which.refresh_token is not None:
-        services().identity.revoke(which.refresh_token.get_secret_value())
-        services().revocations.revoke_sign_in(current_principal)
-        return {"message": "Logged out successfully"}
+        return _end_sign_in(which.refresh_token.get_secret_value())
     try:
         services().identity.sign_out(_account_token())
     except SessionEnded:  # ended there before; so it must be here
@@ -276,6 +287,34 @@ def log_out(which: LogoutIn) -> ResponseReturnValue:
         raise
     services().revocations.revoke_sessions(current_principal)
     return {"message": "Logged out successfully"}
+
+
+def _end_sign_in(refresh_token: str) -> ResponseReturnValue:
+    """End the sign-in of the access token, which the refresh token must belong to.
+
+    A refresh token is opaque. Only a token made from it tells which sign-in it is of.
+    """
+    renewed = services().identity.refresh(refresh_token, username=current_principal.username)
+    current = renewed.refresh_token or refresh_token
+    if not _is_renewed(renewed.access_token, current_principal):
+        response = answer(OTHER_SIGN_IN)
+        if current != refresh_token:
+            # The app client rotates refresh tokens: without the new one that sign-in would end.
+            response.set_data(json.dumps({**response.get_json(), "refresh_token": current}))
+        return response
+    services().identity.revoke(current)
+    services().revocations.revoke_sign_in(current_principal)
+    return {"message": "Logged out successfully"}
+
+
+def _is_renewed(access_token: str, principal: AccessToken) -> bool:
+    """Tell whether a token, just received from Cognito, is of the same sign-in as another one."""
+    try:
+        claims = unverified_claims(access_token)
+    except TokenError:
+        return False
+    names = ["sub", "origin_jti"] if principal.origin_jti else ["sub", "auth_time"]
+    return all(claims.get(name) == getattr(principal, name) for name in names)
 
 
 @users.post("/forgot_password")
@@ -360,7 +399,9 @@ def change_me(changes: ProfilePatch) -> UserOut:
     services().identity.rename(
         _account_token(), changes.full_name, context=Context(metadata=changes.client_metadata)
     )
-    account = accounts.describe(services().connections, account.sub, full_name=changes.full_name)
+    account = accounts.describe(
+        services().connections, current_principal, home=_home(), full_name=changes.full_name
+    )
     return UserOut.model_validate(account)
 
 
@@ -377,9 +418,13 @@ def delete_me() -> ResponseReturnValue:
     _account()
     with suppress(AccountGone):
         services().identity.delete_user(_account_token())
-    # Before the row goes: a token that still counted would make a new one.
-    services().revocations.revoke_user(current_principal.sub)
-    accounts.remove(services().connections, current_principal.sub)
+    key = accounts.key_of(current_principal, _home())
+    # In one transaction: a token that still counted would make a new row.
+    services().revocations.revoke_user(
+        current_principal.sub,
+        pool_id=current_principal.pool_id,
+        then=lambda connection: accounts.remove(connection, key),
+    )
     return "", 204
 
 
@@ -476,7 +521,12 @@ def _require_writable(names: Iterable[str]) -> None:
 
 def _account() -> Account:
     """Return the caller's account; a disabled one is refused here."""
-    return accounts.active_account(services().connections, current_principal)
+    return accounts.active_account(services().connections, current_principal, home=_home())
+
+
+def _home() -> str:
+    """Return the pool whose users sign in here."""
+    return services().settings.aws_user_pool_id
 
 
 def _account_token() -> str:
@@ -495,10 +545,16 @@ def _described(account: Account) -> Account:
         profile = services().identity.profile(presented_token())
     except IdentityError:
         return account
-    if profile.sub != account.sub or (profile.email is None and profile.full_name is None):
+    if profile.sub != current_principal.sub or (
+        profile.email is None and profile.full_name is None
+    ):
         return account
     return accounts.describe(
-        services().connections, account.sub, email=profile.email, full_name=profile.full_name
+        services().connections,
+        current_principal,
+        home=_home(),
+        email=profile.email,
+        full_name=profile.full_name,
     )
 
 
@@ -506,3 +562,9 @@ def _described(account: Account) -> Account:
 def _account_disabled(_error: accounts.AccountDisabled) -> ResponseReturnValue:
     note_refusal("account_disabled")
     return answer(ACCOUNT_DISABLED)
+
+
+@users.app_errorhandler(accounts.TokenDenied)
+def _token_denied(_error: accounts.TokenDenied) -> ResponseReturnValue:
+    note_refusal(RevokedToken.reason)
+    return answer(Problem(401, RevokedToken.description, "invalid_token"))
