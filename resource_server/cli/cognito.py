@@ -1,7 +1,6 @@
 """`flask cognito`: compare the pool with the code, make it so, find faults, sign in.
 
-Exit codes: 0 all is well, 1 an error, and 2 where `plan` found a difference. Tables go to stdout,
-prompts to stderr.
+Tables go to stdout, prompts to stderr. exit_codes.py has the statuses.
 """
 
 import functools
@@ -14,9 +13,10 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 from flask import current_app
+from flask.cli import AppGroup
 
 from resource_server.cli.declared import declared_groups, declared_scopes
-from resource_server.cli.exit_codes import DIFFERS, Group
+from resource_server.cli.exit_codes import DIFFERS
 from resource_server.cli.target import announce, require_named
 from resource_server.cli.token import token
 from resource_server.identity.cognito import cognito_client
@@ -42,7 +42,7 @@ _COLOURS = {
 }
 
 
-cognito = Group("cognito", help="Keep the Cognito user pool in step with this service.")
+cognito = AppGroup("cognito", help="Keep the Cognito user pool in step with this service.")
 cognito.add_command(token)
 
 
@@ -121,7 +121,7 @@ def _changing(command: Callable[P, R]) -> Callable[P, R]:
 def plan_command(*, as_json: bool, **options: Any) -> None:
     """Show what differs between the code and the pool; change nothing.
 
-    Exits with 0 if they are in step, 2 if they differ, 1 on an error.
+    Exits with 0 if they are in step, 5 if they differ, 1 on an error.
     """
     plan = _plan(_connect(), _target(**options))
     if as_json:
@@ -168,7 +168,7 @@ def apply_command(*, yes: bool, **options: Any) -> None:
 def doctor_command(*, as_json: bool, **options: Any) -> None:
     """Tell what is wrong with the pool for this service, and how to mend it.
 
-    Changes nothing. Exits with 1 if there is an error, else with 0.
+    Changes nothing. Exits with 5 if there is something to correct, else with 0, 1 on an error.
     """
     settings = services().settings
     secret = settings.aws_cognito_app_client_secret
@@ -192,7 +192,7 @@ def doctor_command(*, as_json: bool, **options: Any) -> None:
     else:
         _show_findings(findings)
     if any(finding.level == "error" for finding in findings):
-        sys.exit(1)
+        sys.exit(DIFFERS)
 
 
 def _connect() -> Aws:

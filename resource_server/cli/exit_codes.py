@@ -1,31 +1,9 @@
-"""Misuse of a command exits with 1 here, where click says 2: that tells that the pool differs."""
+"""Exit statuses of the commands: each has one meaning (docs/operations.md, "Exit statuses").
 
-from typing import Any
+click exits with 0, 1 for an error and 2 for wrong usage. gunicorn uses 3 and 4 of its own.
+"""
 
-import click
-from flask.cli import AppGroup
-
-DIFFERS = 2
-
-
-class Misuse(click.UsageError):
-    """The command was called in a wrong way."""
-
-    exit_code = 1
-
-
-class Command(click.Command):
-    """A command whose misuse exits with 1."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Read the arguments; see click."""
-        try:
-            return super().make_context(*args, **kwargs)
-        except click.UsageError as error:
-            raise Misuse(error.format_message(), error.ctx) from None
-
-
-class Group(AppGroup):
-    """A group of such commands."""
-
-    command_class = Command
+DIFFERS = 5
+"""`plan` or `doctor` worked and found something to change."""
+INTERRUPTED = 130
+"""Ctrl-C ended the command, as shells count it (128 and the number of the signal)."""

@@ -9,7 +9,6 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
-from resource_server.cli.exit_codes import Command, Misuse
 from resource_server.cli.target import require_named
 from resource_server.identity import errors as identity
 from resource_server.identity.provider import Challenge, TokenSet
@@ -46,7 +45,7 @@ _PROMPTS = {
 }
 
 
-@click.command("token", cls=Command)
+@click.command("token")
 @click.option("--username", metavar="NAME", help="Who signs in; asked for if left out.")
 @click.option(
     "--password-stdin", is_flag=True, help="Read the password from the first line of stdin."
@@ -70,9 +69,9 @@ def token(
     curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:5000/randoms
     """  # noqa: D301 - \b is click's, for lines that must not be joined
     if sum((as_json, decode, kind == "refresh_token")) > 1:
-        raise Misuse("--json, --decode and --refresh exclude each other.")
+        raise click.UsageError("--json, --decode and --refresh exclude each other.")
     if password_stdin and username is None:
-        raise Misuse("--password-stdin needs --username.")
+        raise click.UsageError("--password-stdin needs --username.")
     require_named(services().settings)
     username = username or click.prompt("Username", err=True)
     if password_stdin:

@@ -12,6 +12,7 @@ from flask.cli import AppGroup
 from sqlalchemy.exc import SQLAlchemyError
 
 from resource_server import sqlstates
+from resource_server.cli.exit_codes import INTERRUPTED
 from resource_server.cli.target import announce, confirm, operator, require_named
 from resource_server.extensions import db
 from resource_server.identity.directory import DirectoryUser
@@ -28,7 +29,6 @@ from resource_server.users import administration, projection
 from resource_server.users.models import User
 from resource_server.users.sync import Counts, Sync, TooManyGone
 
-_INTERRUPTED = 130  # as shells count a command that Ctrl-C ended
 _FIELDS = ("sub", "username", "email", "full_name", "enabled", "status")
 
 users = AppGroup("users", help="Follow and administrate the users of the Cognito pool.")
@@ -83,7 +83,7 @@ def sync(*, dry_run: bool, delete_gone: bool, many_gone: bool, yes: bool, as_jso
         complete = True
     except KeyboardInterrupt:
         click.echo("Interrupted. What is told below is done: run it again for the rest.", err=True)
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     finally:
         db.session.rollback()
         _print_counts(run.counts, dry_run=dry_run, complete=complete, as_json=as_json)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-from resource_server.emulator.pools_file import read_pools
 from resource_server.emulator.state import DEFAULT_PORT
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -13,6 +12,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="resource-server", prog_name="cognito-emulator")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -82,16 +82,17 @@ def main(
     AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER, and managed login. Codes are shown here and at
     /_emulator/codes. Ctrl+C or SIGTERM stops it.
     """
-    declared = read_pools(pools) if pools else []
+    # Imported here: Ctrl-C during the second that this takes is click's to handle.
     try:
         program = importlib.import_module("resource_server.emulator.program")
+        pools_file = importlib.import_module("resource_server.emulator.pools_file")
     except ImportError as error:
         raise click.ClickException(
             f"The emulator needs the extra `dev` ({error.name} is missing): "
             "pip install 'resource-server[dev]'"
         ) from error
     program.Program(
-        declared,
+        pools_file.read_pools(pools) if pools else [],
         trigger=trigger,
         state=state,
         local_issuer=issuer == "local",

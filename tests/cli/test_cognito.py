@@ -43,9 +43,9 @@ def refuse(monkeypatch: pytest.MonkeyPatch, operation: str, code: str) -> None:
 
 
 def test_plan_shows_a_table(run: CommandLine, world: World) -> None:
-    """One aligned line per difference; exit code 2; what is missing for apply is said."""
+    """One aligned line per difference; status 5; what is missing for apply is said."""
     result = run("plan")
-    assert result.exit_code == 2
+    assert result.exit_code == 5
     lines = result.stdout.splitlines()
     assert lines[0] == "+ client flow ALLOW_USER_PASSWORD_AUTH"
     assert "+ scope resource-server/randoms" in lines
@@ -65,7 +65,7 @@ def test_plan_in_json(run: CommandLine, world: World) -> None:
     """Programs get the same as objects, and the same exit code."""
     result = run("plan", "--json")
     read = json.loads(result.stdout)
-    assert (result.exit_code, read["in_step"]) == (2, False)
+    assert (result.exit_code, read["in_step"]) == (5, False)
     assert {
         "sign": "+",
         "subject": "group admins",
@@ -138,7 +138,7 @@ def test_routes_are_the_source(run: CommandLine, in_step: World) -> None:
     assert declared_scopes(run.app) == ("bills", "me", "orders", "randoms")
     assert declared_groups(run.app) == {"clerks": "/orders", "bosses": "/bills"}
     result = run("plan")
-    assert result.exit_code == 2
+    assert result.exit_code == 5
     for line in ("+ group clerks", "+ scope resource-server/orders", "! The trigger gives the"):
         assert line in result.stdout
     grants = ("--grant", "clerks=orders bills", "--grant", "*=me", "--yes")
@@ -155,9 +155,9 @@ def test_routes_are_the_source(run: CommandLine, in_step: World) -> None:
     ],
 )
 def test_misuse_is_no_difference(run: CommandLine, arguments: list[str], says: str) -> None:
-    """A command that is called wrongly exits with 1: 2 would say that the pool differs."""
+    """Wrong usage has the status of every command; 5 would say that the pool differs."""
     result = run(*arguments)
-    assert (result.exit_code, says in result.stderr) == (1, True)
+    assert (result.exit_code, says in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ def test_no_credentials_is_one_sentence(
 
 
 def test_doctor_shows_faults_and_what_mends_them(run: CommandLine, world: World) -> None:
-    """Errors first, each with its command; exit code 1; no secret anywhere."""
+    """Errors first, each with its command; status 5; no secret anywhere."""
     result = run("doctor")
-    assert result.exit_code == 1
+    assert result.exit_code == 5
     lines = result.stdout.splitlines()
     assert lines[0].startswith("error    trigger-missing  The pool has no")
     assert lines[1].strip() == "-> flask cognito apply --role-arn <role of the function>"
@@ -230,7 +230,7 @@ def test_doctor_finds_nothing_after_apply(run: CommandLine, world: World) -> Non
 def test_the_emulator_is_planned_and_examined(emulated: CommandLine) -> None:
     """Over HTTP, without credentials: all but the function, which is told as not checked."""
     result = emulated("plan")
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == 5, result.output
     assert "the emulator has no Lambda" in result.stdout
     assert emulated("apply", "--yes").exit_code == 0
     assert emulated("plan").exit_code == 0

@@ -99,9 +99,9 @@ def test_decode_tells_the_verifiers_mind(run: CommandLine, ada: str) -> None:
     ],
 )
 def test_options_that_exclude_each_other(run: CommandLine, arguments: list[str]) -> None:
-    """Such a call asks for no password; it exits with 1."""
+    """Such a call asks for no password, and is wrong usage."""
     result = run("token", *arguments, input=PASSWORD)
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert "Password" not in result.stderr
 
 

@@ -11,13 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 import requests
+from click.testing import CliRunner
 
+from resource_server.emulator.__main__ import main
 from resource_server.emulator.state import EmulatorState
 from resource_server.tokens import CognitoVerifier, InvalidToken, UserPool
 from tests.conftest import PASSWORD
@@ -433,3 +436,28 @@ def test_help_needs_no_moto(program: Program) -> None:
         )
         assert done.returncode == code, done.stderr
         assert said in done.stdout + done.stderr
+
+
+def test_it_tells_its_version() -> None:
+    """That of the distribution; nothing is served."""
+    shown = CliRunner().invoke(main, ["--version"])
+    expected = f"cognito-emulator, version {version('resource-server')}\n"
+    assert (shown.exit_code, shown.output) == (0, expected)
+
+
+def test_ctrl_c_while_it_starts_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes time to import is imported by the command, which ends without a traceback."""
+
+    def interrupt(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resource_server.emulator.__main__.importlib.import_module", interrupt)
+    stopped = CliRunner().invoke(main, [])
+    assert (stopped.exit_code, stopped.output) == (1, "\nAborted!\n")
+
+
+def test_the_command_itself_imports_little() -> None:
+    """Python ends with a traceback where Ctrl-C interrupts an import at the top of a module."""
+    code = "import sys, resource_server.emulator.__main__; print('pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
