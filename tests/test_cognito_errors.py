@@ -354,7 +354,7 @@ def test_an_attribute_is_named_if_every_pool_has_it(message: str, says: str) -> 
         (botocore.NoCredentialsError(), MISCONFIGURED, "no usable AWS credentials"),
         (botocore.ProfileNotFound(profile="x"), MISCONFIGURED, "no usable AWS credentials"),
         (botocore.SSLError(endpoint_url="x", error=OSError()), MISCONFIGURED, "AWS_CA_BUNDLE"),
-        (botocore.NoRegionError(), MISCONFIGURED, "AWS_REGION"),
+        (botocore.NoRegionError(), MISCONFIGURED, "AWS_USER_POOL_ID"),
         (botocore.EndpointConnectionError(endpoint_url="x"), OUTAGE, ""),
         (botocore.ConnectTimeoutError(endpoint_url="x"), OUTAGE, ""),
         (botocore.ReadTimeoutError(endpoint_url="x"), OUTAGE, ""),

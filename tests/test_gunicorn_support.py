@@ -205,11 +205,11 @@ def _gunicorn(environment: dict[str, str], *options: str) -> subprocess.Complete
 def test_a_wrong_setting_is_told_once(
     environment: dict[str, str], options: tuple[str, ...]
 ) -> None:
-    """By one of four workers, without a traceback; the master stops with gunicorn's status 3."""
-    del environment["AWS_REGION"]
+    """One of four workers reports it without a traceback. The master stops with status 3."""
+    del environment["AWS_USER_POOL_ID"]
     done = _gunicorn(environment | {"WEB_CONCURRENCY": "4", "PORT": str(free_port())}, *options)
     assert done.returncode == 3
-    assert done.stderr.count("AWS_REGION is not set") == 1
+    assert done.stderr.count("AWS_USER_POOL_ID is not set") == 1
     assert "Traceback" not in done.stderr
     assert not list(Path(environment["TMPDIR"]).glob("resource-server-metrics-*"))
 

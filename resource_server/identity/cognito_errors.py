@@ -124,10 +124,10 @@ _HIDDEN_LIMITS = {
 }
 
 _CHECK_IDS = _set_up(
-    "The pool or the app client does not exist: check AWS_USER_POOL_ID, AWS_REGION and "
+    "The pool or the app client does not exist: check AWS_USER_POOL_ID and "
     "AWS_COGNITO_APP_CLIENT_ID"
 )
-_CHECK_POOL = _set_up("There is no such user pool: check AWS_USER_POOL_ID and AWS_REGION")
+_CHECK_POOL = _set_up("There is no such user pool: check AWS_USER_POOL_ID")
 _CHECK_SECRET = _set_up(
     "The client secret is not the app client's: check AWS_COGNITO_APP_CLIENT_SECRET"
 )
@@ -197,7 +197,7 @@ CODES: Mapping[str, Row] = {
     "LimitExceededException": _USERS_LIMIT,
     "MFAMethodNotFoundException": _NO_SUCH_MFA,
     "OperationNotEnabledException": _set_up(
-        "The pool does not offer this operation, or not in this region: check AWS_REGION"
+        "The pool does not offer this operation: check its settings and AWS_USER_POOL_ID"
     ),
     "PasswordHistoryPolicyViolationException": Row(PasswordRejected),
     "PasswordResetRequiredException": Row(errors.PasswordResetRequired),
@@ -628,7 +628,9 @@ def sdk_meaning(operation: str, error: botocore.BotoCoreError) -> Row:
         return _CHECK_TLS
     if isinstance(error, _OUTAGES):
         return OUTAGE
-    return _set_up("boto3 cannot call Cognito: check AWS_REGION and the AWS configuration files")
+    return _set_up(
+        "boto3 cannot call Cognito: check AWS_USER_POOL_ID and the AWS configuration files"
+    )
 
 
 def _of_trigger(operation: str, code: str, message: str) -> Row | None:

@@ -485,8 +485,8 @@ def _read_refusal(error: ClientError, has_secret: bool, *, client_known: bool) -
         yield Finding(
             "error",
             "client-not-found",
-            "There is no such app client in this region.",
-            "set AWS_COGNITO_APP_CLIENT_ID, AWS_USER_POOL_ID and AWS_REGION of the same pool",
+            "There is no such app client in the pool.",
+            "set AWS_COGNITO_APP_CLIENT_ID and AWS_USER_POOL_ID to those of one pool",
         )
     elif code == "InvalidParameterException" and "flow not enabled" in message:
         yield _PASSWORD_FLOW_OFF
