@@ -897,10 +897,10 @@ def test_flask_db_says_what_it_did(make_app: MakeApp, config: dict[str, str]) ->
     app = make_app(config)
     place = "the database app on the local socket"
     for command, done in (
-        (("upgrade",), f"Upgraded {place} from no tables to 0003.\n"),
-        (("upgrade",), f"Nothing to do: {place} is already at 0003.\n"),
-        (("downgrade", "0001"), f"Downgraded {place} from 0003 to 0001.\n"),
-        (("stamp", "0003"), f"Marked {place} from 0001 to 0003.\n"),
+        (("upgrade",), f"Upgraded {place} from no tables to 0004.\n"),
+        (("upgrade",), f"Nothing to do: {place} is already at 0004.\n"),
+        (("downgrade", "0001"), f"Downgraded {place} from 0004 to 0001.\n"),
+        (("stamp", "0004"), f"Marked {place} from 0001 to 0004.\n"),
     ):
         assert _flask_db(app, *command) == (0, f"Database   {place}\n{done}")
     assert _flask_db(app, "current")[0] == 0

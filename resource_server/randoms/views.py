@@ -4,7 +4,7 @@ from apiflask import APIBlueprint
 from flask import url_for
 from flask.typing import ResponseReturnValue
 
-from resource_server.auth import current_principal, require_scope
+from resource_server.auth import current_principal, principal_or_none, require_scope
 from resource_server.bodies import LocationHeaders, PageHeaders, page_answer
 from resource_server.problems import answer
 from resource_server.randoms.schemas import RandomIn, RandomOut, RandomPatch, RandomsQuery
@@ -89,4 +89,6 @@ def _bounds_out_of_order(_error: BoundsOutOfOrder) -> ResponseReturnValue:
 def _mine() -> OwnedRandoms:
     mine = services()
     home = mine.settings.aws_user_pool_id
-    return OwnedRandoms(current_principal, mine.connections, home=home)
+    # The token itself: each attribute of the proxy would be looked up in the request.
+    owner = principal_or_none() or current_principal
+    return OwnedRandoms(owner, mine.connections, home=home)

@@ -16,6 +16,7 @@ from resource_server.auth import (
     current_principal,
     note_refusal,
     presented_token,
+    principal_or_none,
     require_scope,
 )
 from resource_server.bodies import MessageOut
@@ -521,7 +522,8 @@ def _require_writable(names: Iterable[str]) -> None:
 
 def _account() -> Account:
     """Return the caller's account; a disabled one is refused here."""
-    return accounts.active_account(services().connections, current_principal, home=_home())
+    owner = principal_or_none() or current_principal
+    return accounts.active_account(services().connections, owner, home=_home())
 
 
 def _home() -> str:
