@@ -44,7 +44,7 @@ _SETTINGS = {
 # For tests that end the server and ask what it still knows.
 _DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _INITDB_SECONDS = 120
-_START_SECONDS = 30
+_START_SECONDS = 120
 _STOP_SECONDS = 10
 
 
