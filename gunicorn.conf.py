@@ -57,7 +57,7 @@ def _remove_metrics_directory() -> None:
 
 # Before prometheus_client is imported, which looks at it once.
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = _metrics_directory()
-atexit.register(_remove_metrics_directory)  # however the master ends; workers have other numbers
+atexit.register(_remove_metrics_directory)  # however the master ends: workers have other numbers
 
 from prometheus_client import multiprocess, values  # noqa: E402 - see above
 
@@ -76,7 +76,7 @@ values.ValueClass = values.MultiProcessValue(_current_slot)
 class ErrorLog(Logger):
     """gunicorn's own messages, as lines like all others.
 
-    gunicorn makes its log first, and sets it up anew at each reload: the one place that sees the
+    gunicorn makes its log first, and sets it up at each reload: the one place that sees the
     whole configuration, with the command line, before a worker class is imported or a port bound.
     """
 
@@ -92,7 +92,7 @@ class ErrorLog(Logger):
         if _settings.management_port is not None:
             host, port = str(_settings.management_host), _settings.management_port
             management = gunicorn_support.address(host, port)
-            # Beside whatever --bind says; systemd hands over a socket for it.
+            # Beside whatever --bind says. For it systemd hands over a socket.
             bound = [each for each in cfg.bind if each not in management]
             cfg.set("bind", [*bound, *management])
 
@@ -115,7 +115,7 @@ max_requests_jitter = max_requests // 10
 # A token of a user in a hundred groups has 24,000 characters, and the verifier reads 32,768;
 # gunicorn's own limit for a header, 8,190, would answer with a page of HTML.
 limit_request_field_size = 33_000
-# Each header but a token is short; together they are bounded by gunicorn_support.
+# Each header but a token is short. Together they are bounded by gunicorn_support.
 limit_request_fields = 100
 # Who calls, by which scheme and under which mount, is read by the app from what TRUSTED_PROXY_HOPS
 # names. gunicorn would believe any peer on loopback or on a Unix socket.
@@ -134,7 +134,7 @@ def nworkers_changed(server: Any, _new: int, old: int | None) -> None:
 
 
 def on_starting(server: Any) -> None:
-    """Report a port that is in use once; gunicorn itself does so at each of five attempts."""
+    """Report a port that is in use once: gunicorn itself does so at each of five attempts."""
     is_handed_over = os.environ.get("LISTEN_PID") == str(os.getpid())  # by systemd
     if not is_handed_over and "GUNICORN_FD" not in os.environ:  # or by the master before (USR2)
         gunicorn_support.wait_for_ports(server.cfg)

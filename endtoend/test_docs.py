@@ -109,7 +109,7 @@ def test_a_newcomer_signs_in_and_posts_a_number(open_page: Open, watched: Watche
 
 
 def test_enter_signs_in(open_page: Open, watched: Watched) -> None:
-    """The fields stand in a form, as password managers expect; one press sends one request."""
+    """The fields stand in a form, as password managers expect. One press sends one request."""
     page = open_page("/docs")
     dialog = _dialog(page, "password")
     loose = "Array.from(document.querySelectorAll('[type=password]')).filter((each) => !each.form)"

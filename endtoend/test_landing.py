@@ -79,7 +79,7 @@ def test_it_tells_what_is_missing_until_it_is_there(open_page: Open, watched: Wa
 
 
 def test_keys_are_being_fetched_before_they_are_missed(open_page: Open, watched: Watched) -> None:
-    """A process that just started is not in error; one that has none after 15 seconds is."""
+    """A process that just started is not in error. One that has none after 15 seconds is."""
     watched.expected.append("503")
     body = {"status": "not ready", "missing": ["keys"]}
 

@@ -16,7 +16,7 @@ _LONGEST_NAME = 254  # RFC 1035 §2.3.4, with the dot of the root
 _LAST_PORT = 65_535
 _STANDARD_PORTS = {"http": "80", "https": "443"}
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-# Unreserved characters alone (RFC 3986 §2.3): none of them is ever encoded.
+# Only unreserved characters (RFC 3986 §2.3): none of them is ever encoded.
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 
 
@@ -26,7 +26,7 @@ class InvalidHost(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host and its port, as a Host header names them; `port` is "" if it names none."""
+    """A host and its port, as a Host header names them. `port` is "" if it names none."""
 
     name: str
     port: str = ""
@@ -115,7 +115,7 @@ def is_path(text: str) -> bool:
 
 
 def host_of(environ: Mapping[str, Any]) -> Host | None:
-    """Return the host that a request names; None for HTTP/1.0, which may name none.
+    """Return the host that a request names, or None for HTTP/1.0, which may name none.
 
     Of a request target in absolute form its host counts, not that of `Host` (RFC 9112 §3.2.2).
 
@@ -136,7 +136,7 @@ def host_of(environ: Mapping[str, Any]) -> Host | None:
 
 
 def address_of(environ: Mapping[str, Any]) -> str | None:
-    """Return the address under which a request reached the app; None if it has no valid host.
+    """Return the address under which a request reached the app, or None if it has no valid host.
 
     It ends with the mount, SCRIPT_NAME, without a slash.
     """

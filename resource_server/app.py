@@ -152,7 +152,7 @@ def _configure_flask(app: APIFlask, settings: Settings) -> None:
 def _services(
     settings: Settings, connections: database.Connections, metrics: telemetry.Metrics | None
 ) -> Services:
-    # Whoever waits for another service holds a thread: one is always left for other requests.
+    # A request that waits for another service holds a thread. One is left for other requests.
     crowd = WaitLimit(max(1, settings.gunicorn_threads - 1))
     revocations = DenyListSnapshot(
         connections.transaction,
@@ -253,7 +253,7 @@ class _ApiResponse(Response):
         wanted = _HEADERS_HTTPS if environ["wsgi.url_scheme"] == "https" else _HEADERS
         there = {name.lower() for name, _ in headers}
         headers += [each for name, each in wanted.items() if name not in there]
-        if "x-request-id" in there:  # of a WSGI app that a view answers with
+        if "x-request-id" in there:  # of a WSGI app that a view returns
             headers = [each for each in headers if each[0].lower() != "x-request-id"]
         headers.append(("X-Request-ID", logs.request_id(environ)))
         return body, status, headers

@@ -33,7 +33,7 @@ NOT_UTF8 = "it is not UTF-8"
 NOT_LABELLED_JSON = "Send the body as application/json"
 NOT_LABELLED_FORM = f"Send the body as {_FORM_TYPES[0]}"
 NO_HOST = "The Host header is invalid"
-OTHER_HOST = "This service does not answer for this host"
+OTHER_HOST = "This service does not serve this host"
 TWICE = "A parameter occurs twice"
 
 
@@ -66,7 +66,7 @@ class MessageOut(Schema):
 
 
 def _require_one_spelling(value: object) -> object:
-    """Refuse `+1`, `01`, `1_0`, ` 1` and digits of other scripts, which `int` takes."""
+    """Reject `+1`, `01`, `1_0`, ` 1` and digits of other scripts, which `int` takes."""
     if isinstance(value, str) and not INTEGER.fullmatch(value):
         raise PydanticKnownError("int_parsing")
     return value
@@ -179,7 +179,7 @@ class StrictJSONProvider(DefaultJSONProvider):
 
 
 def strict_json(text: str, **kwargs: Any) -> Any:
-    """Read JSON text, for example in a parameter of a form; every fault is a ValueError."""
+    """Read JSON text, for example in a parameter of a form. Every error is a ValueError."""
     try:
         return json.loads(
             text, object_pairs_hook=_unique_members, parse_constant=_refuse_constant, **kwargs
@@ -207,8 +207,8 @@ class StrictRequest(Request):
     def form(self) -> ImmutableMultiDict[str, str]:
         """Read a form (RFC 6749 §3.2).
 
-        A parameter without a value counts as left out, one that occurs twice is refused, whatever
-        its name and values.
+        A parameter without a value counts as left out. One that occurs twice is rejected,
+        whatever its name and values.
         """
         if self._has_body and self.mimetype not in _FORM_TYPES:
             raise UnsupportedMediaType(NOT_LABELLED_FORM)
@@ -258,7 +258,7 @@ def _reason(error: ValueError) -> str:
 
 
 class _NotStrict(ValueError):
-    """JSON that other readers take; the text says what is wrong with it."""
+    """JSON that other readers take. The text says what is wrong with it."""
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

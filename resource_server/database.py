@@ -100,7 +100,7 @@ class Connections:
         return self._engine.begin()
 
     def drop(self) -> None:
-        """Replace all connections; those in use are closed when they come back."""
+        """Replace all connections. Those in use are closed when they come back."""
         self._engine.dispose()
         self._committing.dispose()
 
@@ -123,13 +123,13 @@ def _trying(
 
 
 class RetryingFlask(APIFlask):
-    """Answers a GET or HEAD anew, once, if its database connection was lost meanwhile.
+    """Retries a GET or HEAD once, if its database connection was lost meanwhile.
 
-    Both methods are safe (RFC 9110 §9.2.1), so nothing is done twice; whatever else was lost is
-    503, since nobody knows how far it came. So is what the server ended for the sake of another
+    Both methods are safe (RFC 9110 §9.2.1), so nothing is done twice. Whatever else was lost is
+    503, since it is not known how far it came. So is what the server ended for the sake of another
     transaction (deadlock, serialization). A connection that cannot be made is no lost one: the
     database is away, and trying at once would only take twice as long. The same holds for a server
-    that did not respond. A streamed answer is not affected: what its generator raises comes after
+    that did not respond. A streamed response is not affected: what its generator raises comes after
     this.
     """
 
@@ -141,7 +141,7 @@ class RetryingFlask(APIFlask):
             if request.method not in _SAFE_METHODS or not sqlstates.is_worth_a_retry(error):
                 raise
             if error.connection_invalidated:
-                logger.warning("a database connection was lost: the request is answered anew")
+                logger.warning("a database connection was lost: the app retries the request")
             db.session.remove()
         return super().dispatch_request(*args, **kwargs)
 
@@ -193,7 +193,7 @@ def _drop_readers(engines: list[Engine]) -> None:
     """Replace all connections when one turns out to lead to a server that takes no writes.
 
     After a failover the pooled ones lead to what is a standby now. SQLAlchemy does so where a
-    connection is lost; here it is told that this one is, and the other pools are emptied, too.
+    connection is lost. Here it is told that this one is, and the other pools are emptied, too.
     """
     dropped_at = -_READER_PAUSE_SECONDS
 
@@ -342,7 +342,7 @@ def _postgres_options(
         "max_overflow": settings.db_max_overflow,
         "pool_timeout": settings.db_pool_timeout_seconds,
         "pool_recycle": settings.db_pool_recycle_seconds,
-        "use_native_hstore": False,  # else each new connection asks for the type's id
+        "use_native_hstore": False,  # else each new connection looks up the type's id
         "connect_args": arguments | connect_options(seconds, responsiveness),
     }
 
@@ -369,7 +369,7 @@ def _lock_limit(settings: Settings, url: URL) -> dict[str, int]:
 
 
 def _options(limits: dict[str, int], url: URL, *, wins: bool = True) -> str:
-    """Return libpq's `options`; what comes last wins."""
+    """Return libpq's `options`. What comes last wins."""
     own = [f"-c{name}={limit}" for name, limit in limits.items()]
     given = [_given_options(url)]
     return " ".join(filter(None, own + given if wins else given + own))
@@ -381,7 +381,7 @@ def _given_options(url: URL) -> str:
 
 
 def _asked_of_server(url: URL, name: str) -> float:
-    """Return a limit that the address sets, in milliseconds; 0 for none."""
+    """Return a limit that the address sets, in milliseconds, or 0 for none."""
     found = re.findall(rf"{name}\s*=\s*'?(\d+)\s*(us|ms|s|min|h|d)?\b", _given_options(url))
     if not found:
         return 0

@@ -27,7 +27,7 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
         """Accept connections, or no longer; gunicorn calls this when a worker begins to end."""
         super().set_accept_enabled(enabled)
         if not self.alive:
-            # Told to end while it started, gunicorn registers the sockets first: the poller would
+            # A worker that is stopped while it starts registers the sockets first: the poller would
             # go on reporting them after they are closed here, since other processes have them open.
             super().set_accept_enabled(False)
             # Who has connected and said nothing may speak now, as gunicorn has it for those who

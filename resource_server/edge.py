@@ -116,7 +116,7 @@ def _restore_scheme(environ: _Environ) -> None:
 
 
 def check_head() -> None:
-    """Refuse headers that are too large together, and a path beside the mount.
+    """Reject headers that are too large together, and a path beside the mount.
 
     A server that is mounted at `/api` may strip that from `/apihealthz`, too.
     """

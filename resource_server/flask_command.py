@@ -18,7 +18,7 @@ def is_flask_run() -> bool:
 
 
 def require_free_port() -> None:
-    """Check that `flask run` can listen where it is told to.
+    """Check that `flask run` can open its port.
 
     Raises click.ClickException, saying what to do.
     """

@@ -1,6 +1,6 @@
 """The client's address and the scheme of a request, as the proxies in front write them.
 
-`X-Forwarded-For` has no standard; what load balancers write there is read: addresses with a port
+`X-Forwarded-For` has no standard. What load balancers write there is read: addresses with a port
 (Azure, AWS with `client_port`), in brackets, in quotes, with a zone. `Forwarded` is RFC 7239.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 from urllib.request import parse_http_list
 
 X_FORWARDED_FOR, FORWARDED = "X-Forwarded-For", "Forwarded"
-# RFC 7239 §4: a token or a quoted string; proxies write IPv6 addresses without quotes, too.
+# RFC 7239 §4: a token or a quoted string. Proxies write IPv6 addresses without quotes, too.
 _PAIR = re.compile(r'\s*([A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^;"]*)\s*(?:;|$)')
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::\w*)?")
 _WITH_PORT = re.compile(r"(.+):(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)")
@@ -19,9 +19,9 @@ _SCHEMES = {"http", "https"}
 
 
 def canonical_address(text: str) -> str | None:
-    """Return an IP address in its shortest form, without port and zone; None if there is none.
+    """Return an IP address in its shortest form, without port and zone, or None if there is none.
 
-    IPv4-mapped IPv6 is IPv4. `unknown` and obfuscated names (`_hidden`, RFC 7239 §6) are none.
+    IPv4-mapped IPv6 is IPv4. `unknown` and obfuscated names (`_hidden`, RFC 7239 §6) are not.
     """
     text = text.strip().strip('"').strip()
     if found := _BRACKETED.fullmatch(text):
@@ -42,13 +42,13 @@ def _ip(text: str) -> str | None:
 
 
 def client_address(environ: Mapping[str, Any], *, header: str, hops: int) -> str | None:
-    """Return the address that the outermost of our proxies saw; None if it wrote none.
+    """Return the address that the outermost of our proxies saw, or None if it wrote none.
 
     Args:
         environ: The WSGI environ. Servers join the lines of a header by commas (RFC 9110 §5.3).
-        header: `X-Forwarded-For` or `Forwarded`; the other one is not read.
+        header: `X-Forwarded-For` or `Forwarded`. The other one is not read.
         hops: How many proxies are ours. Each adds one entry, so the client's is that many from the
-            end; what a client wrote itself is before it.
+            end. What a client wrote itself is before it.
     """
     entries = list(_entries(environ, header))
     if len(entries) < hops:
@@ -58,7 +58,7 @@ def client_address(environ: Mapping[str, Any], *, header: str, hops: int) -> str
 
 
 def scheme(environ: Mapping[str, Any], *, header: str) -> str | None:
-    """Return the scheme that the nearest proxy was called by: http, https, or None if not told."""
+    """Return the scheme that the nearest proxy was called by: http, https, or None if unknown."""
     if header == FORWARDED:
         elements = parse_http_list(environ.get("HTTP_FORWARDED", ""))
         told = _parameters(elements[-1]).get("proto", "") if elements else ""
@@ -77,7 +77,7 @@ def _entries(environ: Mapping[str, Any], header: str) -> Iterable[str]:
 
 
 def _parameters(element: str) -> dict[str, str]:
-    """Read one element of `Forwarded`; names in any case, the first of a name counts."""
+    """Read one element of `Forwarded`. Names in any case, the first of a name counts."""
     found: dict[str, str] = {}
     for name, value in _PAIR.findall(element):
         unquoted = re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value

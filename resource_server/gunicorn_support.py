@@ -1,7 +1,7 @@
 """What gunicorn.conf.py needs of gunicorn beyond its settings, for every class of worker.
 
 gunicorn 27 has no setting for the sum of a request's headers, for its own error pages, or for how
-it reports a fault of the start. `install` sets the first two. The other functions are called by
+it reports an error of the start. `install` sets the first two. The other functions are called by
 the hooks of gunicorn.conf.py.
 """
 
@@ -38,14 +38,14 @@ _LINGER_SECONDS = 1.0
 
 
 def install() -> None:
-    """Bound the sum of a request's headers, and answer what gunicorn cannot parse with JSON."""
+    """Limit the sum of a request's headers, and respond in JSON where gunicorn cannot parse."""
     # gunicorn sets the attribute for each message, from the number of headers times their size.
     Message.max_buffer_headers = property(lambda _: MAX_HEADER_BYTES, lambda _, __: None)
     util.write_error = write_error
 
 
 def write_error(sock: socket.socket, status_int: int, reason: str, _message: str) -> None:
-    """Answer a request that gunicorn could not parse; replaces `gunicorn.util.write_error`.
+    """Respond to a request that gunicorn could not parse. Replaces `gunicorn.util.write_error`.
 
     The body names the status. gunicorn's own page repeats what was sent.
     """
@@ -68,7 +68,7 @@ def write_error(sock: socket.socket, status_int: int, reason: str, _message: str
 def every_address(port: int) -> list[str]:
     """Return what to bind so that a port is open on all addresses, IPv6 and IPv4.
 
-    Without IPv6 on this machine that is `0.0.0.0` alone.
+    Without IPv6 on this machine that is only `0.0.0.0`.
     """
     ipv4, ipv6 = f"0.0.0.0:{port}", f"[::]:{port}"
     try:
@@ -81,7 +81,7 @@ def every_address(port: int) -> list[str]:
 
 
 def address(host: str, port: int) -> list[str]:
-    """Return what to bind for an IP address; the unspecified ones mean all addresses."""
+    """Return what to bind for an IP address. The unspecified ones mean all addresses."""
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - a comparison
         return every_address(port)
     return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}"]
@@ -148,7 +148,7 @@ def _sentence(bound: tuple[str, int], error: OSError) -> str:
 
 
 def report_load_errors_once(server: Any) -> None:
-    """Let one process alone report why the app cannot be loaded, and gunicorn stop.
+    """Let only one process report why the app cannot be loaded, and gunicorn stop.
 
     Without --preload each worker loads the app, fails alike, and gunicorn logs a traceback for
     each. Call this in the master before the app is loaded.

@@ -1,4 +1,4 @@
-"""Which hosts the service answers for, and where it is mounted."""
+"""Which hosts the service serves, and where it is mounted."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,19 +19,19 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class MisdirectedRequest(HTTPException):
-    """421: the request is for a host that the service does not answer for (RFC 9110 §15.5.20)."""
+    """421: the request is for a host that the service does not serve (RFC 9110 §15.5.20)."""
 
     code = 421
 
 
 def for_any_host(view: View) -> View:
-    """Let a view answer whatever host a request is for: probes name a machine by its address."""
+    """Serve a view on any host: probes name a machine by its address."""
     view.for_any_host = True  # type: ignore[attr-defined]
     return view
 
 
 def is_for_any_host(view: Callable[..., Any] | None) -> bool:
-    """Return whether a view answers for any host."""
+    """Return whether a view is served on any host."""
     return getattr(view, "for_any_host", False)
 
 
@@ -45,7 +45,7 @@ def mount(app: Flask, settings: Settings) -> None:
 
 
 def check(app: Flask, settings: Settings) -> None:
-    """Refuse requests without a valid Host, and those for hosts that the settings do not name.
+    """Reject requests without a valid Host, and those for hosts that the settings do not name.
 
     Without PUBLIC_URL and TRUSTED_HOSTS, every valid host is accepted.
     """

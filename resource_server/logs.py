@@ -66,7 +66,7 @@ def quieten_servers() -> None:
 
 
 def _keep_class_alone(record: logging.LogRecord) -> bool:
-    """Replace a message about a request by the class of its error; drop access lines.
+    """Replace a message about a request by the class of its error. Drop access lines.
 
     gunicorn and werkzeug quote the request line, headers, addresses and what else they could not
     parse. They log while the error is handled, so its class is at hand.
@@ -227,7 +227,7 @@ def _written(line: dict[str, object]) -> str:
         text = orjson.dumps(line).decode()
     except TypeError:
         return json.dumps(line)
-    # DEL is the one control character that JSON lets stand as it is.
+    # JSON escapes every control character but DEL.
     return text if text.isascii() and "\x7f" not in text else json.dumps(line)
 
 
@@ -243,5 +243,5 @@ def request_id(environ: dict[str, Any]) -> str:
 
 
 def _new_id() -> str:
-    # No secret: it need not be unpredictable, and asking the kernel is a switch to it and back.
+    # No secret: it need not be unpredictable, and the kernel's random numbers cost a system call.
     return f"{random.getrandbits(128):032x}"

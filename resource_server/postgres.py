@@ -36,7 +36,7 @@ class NoResponse(psycopg2.OperationalError):  # type: ignore[misc]
 
 
 class Responsiveness:
-    """Whether a database responds, as the latest calls tell.
+    """Whether a database responds, by the latest calls.
 
     Times are monotonic seconds, those at which a call began.
     """
@@ -49,7 +49,7 @@ class Responsiveness:
 
     @property
     def is_lost(self) -> bool:
-        """Whether a call reached its limit, and no call that began later was answered."""
+        """Whether a call reached its limit, and no call that began later succeeded."""
         return self.timed_out > self.answered
 
 
@@ -96,7 +96,7 @@ class Connection(extensions.connection):  # type: ignore[misc]
         self._limited(super().rollback)
 
     def set_isolation_level(self, level: int | str | bytes | None) -> None:
-        """Do as psycopg2 does, within the limit; it may send a SET."""
+        """Do as psycopg2 does, within the limit. It may send a SET."""
         self._limited(partial(super().set_isolation_level, level))
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class Connection(extensions.connection):  # type: ignore[misc]
 
 
 class Cursor(extensions.cursor):  # type: ignore[misc]
-    """A cursor of a Connection; what it fetches has arrived with `execute`."""
+    """A cursor of a Connection. What it fetches has arrived with `execute`."""
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - psycopg2's name
         """Do as psycopg2 does, within the connection's limit."""
@@ -228,7 +228,7 @@ class _Watchdog:
             self._started = True
         try:
             threading.Thread(target=self._run, name="database-watchdog", daemon=True).start()
-        except RuntimeError:  # no thread to be had now; the next call tries again
+        except RuntimeError:  # no thread to be had now. The next call tries again
             self._started, self.is_parked = False, True
 
     def _run(self) -> None:
@@ -246,7 +246,7 @@ class _Watchdog:
             self._wake.wait()
 
     def _look(self, now: float) -> float:
-        """Cut what is past its deadline; return when the latest call began."""
+        """Cut what is past its deadline. Return when the latest call began."""
         with self._lock:
             connections = list(self._connections)
         latest = -math.inf

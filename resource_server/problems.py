@@ -92,7 +92,7 @@ def _field_names(schema: type[Schema]) -> set[str]:
 
 
 def sentence(error: HTTPException) -> str:
-    """Return our own sentence for one of Flask's refusals, else the name of its status.
+    """Return our own sentence for one of Flask's errors, else the name of its status.
 
     The description of a SecurityError is werkzeug's, and repeats the Host header.
     """
@@ -167,10 +167,10 @@ def _conflict(_error: IntegrityError) -> Response:
 
 
 def _database_error(error: Exception) -> Response:
-    """Answer 503 for what the database or its set-up caused; anything else is our own error."""
+    """Respond with 503 if the database or its set-up caused the error, else with 500."""
     fault = sqlstates.fault_of(error)
     cause = getattr(error, "orig", None)
-    # The class and the SQLSTATE alone: the text repeats values.
+    # Only the class and the SQLSTATE: the text repeats values.
     fields = {"error": type(error).__name__, "sqlstate": sqlstates.code_of(cause)}
     fields = {name: value for name, value in fields.items() if value is not None}
     if fault is None:

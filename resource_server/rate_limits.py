@@ -186,7 +186,7 @@ def _network(address: str) -> str:
 
 
 def _hashed(name: str) -> str:
-    """Return a key for a name, one for all its spellings; Redis need not know the name.
+    """Return a key for a name, one for all its spellings. Redis need not know the name.
 
     Pools may ignore case, and what people type comes in several Unicode forms. All that looks alike
     under NFKC and case folding counts together, as do spaces around it (RFC 8265 §3.3).

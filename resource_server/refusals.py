@@ -85,7 +85,7 @@ ACCOUNT_DISABLED = Problem(403, "Inactive user")
 CONFLICT = Problem(409, "The request conflicts with another one")
 INTERNAL_ERROR = Problem(500, "Internal server error", "server_error")
 
-# Every call of the directory may end like this; its firewall does not see an administrator's.
+# Every call of the directory may end like this. Its firewall does not see an administrator's.
 _ALWAYS = (
     identity.TooManyRequests,
     identity.IdentityUnavailable,
@@ -108,7 +108,7 @@ class Response:
 
 
 def refuses(*refusals: Problem | type[identity.IdentityError]) -> Callable[[View], View]:
-    """Declare what a view may refuse, beyond what its other decorators do.
+    """Declare the errors of a view, beyond what its other decorators do.
 
     An error of the directory's stands for its row in the table above; any of them brings along
     that the directory is busy, away or not set up. Put it anywhere below the route::

@@ -105,7 +105,7 @@ def _require_postgres_host(text: str) -> None:
 
 
 def _require_libpq_parameters(url: URL) -> None:
-    """Raise ValueError if libpq would refuse a database URL, without its text."""
+    """Raise ValueError if libpq would reject a database URL, without its text."""
     libpq = import_module("psycopg2.extensions")  # not needed with SQLite
     _, parameters = url.get_dialect()().create_connect_args(url)
     try:
@@ -197,7 +197,7 @@ class Settings(BaseSettings):
 
     db_limits: Literal["options", "set", "role"] = Field(
         "options",
-        description="who tells the server the two limits: a start-up parameter, SET, or the role",
+        description="how the server learns the two limits: a start-up parameter, SET, or the role",
         examples=["role"],
     )
 
@@ -218,8 +218,8 @@ class Settings(BaseSettings):
     )
     cognito_send_ip_address: bool = Field(
         False,
-        description="tell the pool's threat protection the client's address; the app client needs "
-        "a secret and EnablePropagateAdditionalUserContextData",
+        description="send the client's address to the pool's threat protection; the app client "
+        "needs a secret and EnablePropagateAdditionalUserContextData",
     )
     cognito_trusted_pools: Annotated[tuple[tuple[str, frozenset[ClientId]], ...], NoDecode] = Field(
         (),
@@ -243,7 +243,7 @@ class Settings(BaseSettings):
     cognito_endpoint_is_emulator: bool = Field(
         False,
         description=(
-            "what answers for Cognito is an emulator: send it no AWS credentials, call no Lambda, "
+            "the endpoint of Cognito is an emulator: send it no AWS credentials, call no Lambda, "
             "and download its keys over http from any host"
         ),
         examples=["true"],
@@ -269,7 +269,7 @@ class Settings(BaseSettings):
     )
     aws_endpoint_url: HttpAddress | None = Field(
         None,
-        description="the same for all AWS services; the address for Cognito alone wins",
+        description="the same for all AWS services; the address for Cognito wins",
         examples=["http://127.0.0.1:4566"],
     )
     aws_ignore_configured_endpoint_urls: bool = Field(
@@ -466,7 +466,7 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _has_no_control_characters(cls, value: object) -> object:
-        # A file of a secret ends with a line break, which nobody sees.
+        # A file of a secret often ends with a line break, which is invisible.
         if isinstance(value, str) and any(unicodedata.category(each) == "Cc" for each in value):
             raise ValueError("it has a line break or another control character")
         return value
@@ -578,7 +578,7 @@ class Settings(BaseSettings):
 
     @property
     def cognito_endpoint_url(self) -> str | None:
-        """Where Cognito is called; None means AWS's own endpoint of the region.
+        """Where Cognito is called, or None for AWS's own endpoint of the region.
 
         The order is that of the AWS SDKs ("Service-specific endpoints" in their guide).
         """
@@ -651,19 +651,19 @@ class EmulatorSwitch(BaseSettings):
 
     @classmethod
     def load(cls, overrides: Mapping[str, Any] | None) -> Self:
-        """Read the environment; `overrides`, a mapping of the same names, wins over it."""
+        """Read the environment. `overrides`, a mapping of the same names, wins over it."""
         known = {name.upper(): name for name in cls.model_fields}
         given = {known[name]: value for name, value in (overrides or {}).items() if name in known}
         return cls(**{name: value for name, value in given.items() if value != ""})
 
     def decide(self, *, is_run: bool) -> Literal["off", "auto", "embedded"]:
-        """Return whether the emulator answers for the pool's settings, and who asked for it.
+        """Return whether a command uses the emulator, and by which setting.
 
         Args:
             is_run: Whether the command is `flask run`.
 
         Returns:
-            `off` for the pool that the settings name. `embedded` for the emulator, asked for by
+            `off` for the pool that the settings name. `embedded` for the emulator, chosen by
             name or by `flask run`. `auto` for the emulator under another command that named
             nothing: such a command may list routes, and changes nothing.
 
@@ -722,9 +722,9 @@ class ServerSettings(BaseSettings):
 
 
 def load_server_settings() -> ServerSettings:
-    """Read what gunicorn.conf.py is told.
+    """Read the settings of gunicorn.conf.py.
 
-    Raises SettingsError with all faults at once.
+    Raises SettingsError with all errors at once.
     """
     try:
         return ServerSettings()

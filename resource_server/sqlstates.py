@@ -1,7 +1,7 @@
 """What an error of the database means: for the log, for the client, for `flask db`.
 
 An error is known by its SQLSTATE (PostgreSQL's appendix A). psycopg2 has none for a connection that
-could not be made; there the server's English message is looked at, and never repeated. SQLite's
+could not be made. There the server's English message is looked at, and never repeated. SQLite's
 errors are known by their result codes.
 """
 
@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 UNAVAILABLE = "The database is unavailable"
 NOT_MIGRATED = "The database is not migrated"
-"""What a client hears; what to do is for the log."""
+"""What a client sees. What to do is for the log."""
 READ_ONLY = "25006"  # read_only_sql_transaction
 _RETRY = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
 # A server that ends, a limit for idle sessions, a standby: what the pool holds leads nowhere.
@@ -68,8 +68,8 @@ _TOO_MANY = DatabaseFault(
 )
 _STARTING = DatabaseFault("The server is starting, stopping or recovering. Wait for it.")
 _STANDBY = DatabaseFault(
-    "The server is read-only, as a standby is. Connections are made anew. If it lasts, check that "
-    "the address leads to the primary."
+    "The server is read-only, as a standby is. The app replaces its connections. If this lasts, "
+    "check that the address leads to the primary."
 )
 _LOCKED = DatabaseFault(
     "Another transaction held a lock for longer than DB_LOCK_TIMEOUT_SECONDS. Find it with "
@@ -130,7 +130,7 @@ _BY_SQLITE = {
 
 
 def code_of(error: BaseException | None) -> str | None:
-    """Return the SQLSTATE of a driver's error, if it has one or its message tells it."""
+    """Return the SQLSTATE of a driver's error, from the error itself or from its message."""
     code = getattr(error, "pgcode", None)
     if isinstance(code, str):
         return code
@@ -156,7 +156,7 @@ def is_worth_a_retry(error: DBAPIError) -> bool:
 
 
 def fault_of(error: Exception) -> DatabaseFault | None:
-    """Return what an error of SQLAlchemy's means; None for one that only our code can cause."""
+    """Return what an error of SQLAlchemy's means, or None for one that only our code can cause."""
     if isinstance(error, PoolTimeoutError):
         return _POOL
     if not isinstance(error, DBAPIError):

@@ -16,16 +16,16 @@ logger = logging.getLogger("werkzeug")
 
 
 class JSONErrors(WSGIRequestHandler):
-    """A handler of requests that names an error by its status alone."""
+    """A handler of requests that names an error only by its status."""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer a request that could not be read; `http.server` calls this."""
+        """Respond to a request that could not be read. `http.server` calls this."""
         del message, explain  # which quote it
         _send_error(self, code)
 
 
 def install() -> None:
-    """Let every server that `flask run` makes answer so."""
+    """Let every server that `flask run` makes respond so."""
     quieten_servers()
     setattr(WSGIRequestHandler, "send_error", JSONErrors.send_error)  # noqa: B010 - a method
 
@@ -35,7 +35,7 @@ def _send_error(handler: WSGIRequestHandler, code: int) -> None:
     body = json.dumps({"detail": status.phrase.capitalize()}).encode()
     request_id = id_of_error(None)
     logger.warning("Request failed: %s", status.phrase, extra={REQUEST_ID: request_id})
-    if handler.request_version == "HTTP/0.9":  # which http.server answers without a head
+    if handler.request_version == "HTTP/0.9":  # to which http.server responds without a head
         handler.request_version = "HTTP/1.1"
     handler.send_response(code, status.phrase)
     for name, value in (

@@ -47,7 +47,7 @@ REGION = "eu-west-2"
 PASSWORD = "Str0ng-passw0rd!"
 MANAGEMENT_PORT = 9464
 MANAGEMENT_URL = f"http://localhost:{MANAGEMENT_PORT}"
-"""Where a test client asks for the metrics."""
+"""Where a test client requests the metrics."""
 CLIENT_SECRET = "test-client-secret-0123456789"
 
 CHALLENGE = 'Bearer realm="resource_server"'
@@ -241,7 +241,7 @@ def make_app(clean_environment: None) -> Iterator[Callable[[Mapping[str, str]], 
 
 
 def close(app: APIFlask) -> None:
-    """Close all connections of an app; one in use is waited for, or it would stay open.
+    """Close all connections of an app. One in use is waited for, or it would stay open.
 
     The deny list may still be read in the background.
     """

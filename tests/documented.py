@@ -89,7 +89,7 @@ def _validator(schema: str) -> Any:
 
 
 def _nowhere(status: int) -> dict[str, Any]:
-    """Describe what is answered where no view is; before that, Host may be refused."""
+    """Describe the response where no view is. Before that, Host may be rejected."""
     refusal = {
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}},
         "headers": {"X-Request-ID": {"required": True}},

@@ -41,7 +41,7 @@ _TRIGGERS = """\
 A Lambda trigger rejects a request by raising an error. Cognito then answers `UserLambdaValidationException` (older pools: `NotAuthorizedException`) with
 `PreSignUp failed with error <text>.`. Its text is for the user, and the service passes it on as `detail`: 400 at sign-up and confirmation, 403 at
 sign-in, in a challenge and at refresh. It leaves out values that the request sent, control characters and markup, and cuts the text at 200 characters.
-The text of a trigger before the password check (Pre Authentication) reaches everybody who knows a user name: let it say nothing that they may not know.
+The text of a trigger before the password check (Pre Authentication) reaches everybody who knows a user name: it must say nothing that they may not know.
 
 A trigger that fails in another way is our set-up (`UnexpectedLambdaException`, `InvalidLambdaResponseException`). So is this project's own trigger where
 `SCOPES_BY_GROUP` or `SCOPES_BY_CLIENT` is malformed.
@@ -52,7 +52,7 @@ A trigger that fails in another way is our set-up (`UnexpectedLambdaException`, 
 _PARAMETERS = """\
 ## Parameters
 
-`InvalidParameterException` and botocore's own `ParamValidationError` are told by the parameter that they name.
+`InvalidParameterException` and botocore's own `ParamValidationError` are distinguished by the parameter that they name.
 
 | parameter | what the caller gets |
 |---|---|

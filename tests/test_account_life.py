@@ -392,7 +392,7 @@ def test_another_sign_ins_refresh_token_ends_nothing(
     *,
     rotation: bool,
 ) -> None:
-    """It is told, and both sign-ins go on; where refresh tokens rotate, with the new one."""
+    """It is an error, and both sign-ins go on. Where refresh tokens rotate, with the new one."""
     if rotation:
         _rotate(mock_cognito_client)
     if whose != user.username:

@@ -120,7 +120,7 @@ def test_foreign_packages_stay_in_their_place(module: Path) -> None:
 
 
 def test_no_module_reads_the_environment_but_settings() -> None:
-    """os.environ is read in settings.py alone; a Lambda has its own environment.
+    """os.environ is read only in settings.py. A Lambda has its own environment.
 
     A download looks up the variables that boto3 and requests read for themselves.
     """

@@ -80,7 +80,7 @@ def test_an_administrator_gets_what_the_directory_names(operation: str) -> None:
 
 
 def test_no_row_is_left_over() -> None:
-    """Each code of a row is in the model, or one that every AWS service may answer."""
+    """Each code of a row is in the model, or one that every AWS service may return."""
     model = {shape.name for name in MODEL.operation_names for shape in _errors(name)}
     used = {code for _, code in table.OPERATIONS} - set(table.CODES)
     assert used <= model
@@ -100,7 +100,7 @@ def _rows() -> Iterator[Row]:
 
 
 def test_every_row_says_whose_mistake_it_is() -> None:
-    """4xx for the caller; 503 with a fix for an operator; 503 that passes."""
+    """4xx for the caller. 503 with a fix for an operator, 503 that passes."""
     for row in _rows():
         if isinstance(row.error, Outcome):
             continue
@@ -237,7 +237,7 @@ MESSAGES: list[tuple[str, str, str, type[errors.IdentityError] | Outcome]] = [
     ("AdminGetUser", "InvalidParameterException", "Value at 'username' failed to satisfy",
      errors.NoSuchUser),
     ("ListUsers", "InvalidParameterException", "Invalid pagination token given.", OUTAGE),
-    # What every AWS service may answer
+    # What every AWS service may return
     ("SignUp", "ServiceUnavailable", "", OUTAGE),
     ("SignUp", "ThrottlingException", "", errors.TooManyRequests),
     ("ListUsers", "RequestExpired", "", MISCONFIGURED),
@@ -253,7 +253,7 @@ MESSAGES: list[tuple[str, str, str, type[errors.IdentityError] | Outcome]] = [
 def test_a_known_message_has_its_meaning(
     operation: str, code: str, message: str, expected: type[errors.IdentityError] | Outcome
 ) -> None:
-    """As public issues quote them; unknown ones fall back on the code."""
+    """Public issues quote these. Unknown ones fall back on the code."""
     assert meaning(operation, code, message).error is expected
 
 
@@ -272,7 +272,7 @@ def test_a_known_message_has_its_meaning(
 def test_an_answer_that_is_not_cognitos_is_told_by_its_status(
     code: str, status: int, expected: type[errors.IdentityError]
 ) -> None:
-    """Botocore takes the status for a code; a proxy answered, or another server."""
+    """The status stands in for a code: a proxy responded, or another server."""
     assert meaning("SignUp", code, "<html>", status=status).error is expected
 
 
@@ -306,7 +306,7 @@ def test_an_answer_that_is_not_cognitos_is_told_by_its_status(
 def test_an_invalid_parameter_is_told_by_its_name(
     operation: str, name: str, expected: type[errors.IdentityError], says: str
 ) -> None:
-    """Not by one guess an operation; with and without the value that AWS may quote."""
+    """Not by one guess an operation, with and without the value that AWS may quote."""
     for quoted in ("", " 'their value'"):
         message = f"1 validation error detected: Value{quoted} at '{name}' failed to satisfy …"
         row = meaning(operation, "InvalidParameterException", message)
@@ -316,7 +316,7 @@ def test_an_invalid_parameter_is_told_by_its_name(
 
 
 def test_a_value_does_not_pass_for_a_parameter() -> None:
-    """Who sends Cognito's own words as a value is not told that the set-up is wrong."""
+    """A value in Cognito's own words does not read like an error of the set-up."""
     value = "x' at 'clientId' failed to satisfy constraint; Value 'y"
     message = f"1 validation error detected: Value '{value}' at 'password' failed to satisfy …"
     row = meaning("SignUp", "InvalidParameterException", message, sent=[value])
@@ -393,7 +393,7 @@ def test_an_attribute_is_named_if_every_pool_has_it(message: str, says: str) -> 
 def test_an_error_of_botocore_says_whose_it_is(
     error: botocore.BotoCoreError, expected: type[errors.IdentityError], says: str
 ) -> None:
-    """A value that botocore refuses is never an outage."""
+    """A value that botocore rejects is never an outage."""
     row = table.sdk_meaning("SignUp", error)
     assert row.error is expected
     assert says in f"{row.message}{row.fix}"
@@ -440,7 +440,7 @@ def test_what_a_trigger_says_is_passed_on_within_limits(message: str, text: str)
 def test_a_trigger_is_named_in_the_log_and_its_words_are_not(
     stub: Stubber, boto_client: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An operator sees which trigger rejects; what it says is between it and the user."""
+    """An operator sees which trigger rejects. What it says is between it and the user."""
     caplog.set_level(logging.DEBUG, logger="resource_server")
     provider = CognitoIdentityProvider(boto_client, client_id=CLIENT_ID)
     message = "PreAuthentication failed with error grace is suspended."
@@ -468,20 +468,20 @@ def provider(stub: Stubber, boto_client: Any) -> CognitoIdentityProvider:
     return CognitoIdentityProvider(boto_client, client_id=CLIENT_ID)
 
 
-# Members of answers
+# Members of responses
 
 
 def test_a_sign_in_needs_the_access_token_alone(
     provider: CognitoIdentityProvider, stub: Stubber
 ) -> None:
-    """The model requires no member of AuthenticationResult; the token says when it ends."""
+    """The model requires no member of AuthenticationResult. The token says when it ends."""
     stub.add_response("initiate_auth", {"AuthenticationResult": {"AccessToken": "a.b.c"}})
     tokens = provider.authenticate(USERNAME, PASSWORD)
     assert (tokens.expires_in, tokens.token_type) == (None, "Bearer")  # type: ignore[union-attr]
 
 
 def test_an_attribute_may_lack_its_value(provider: CognitoIdentityProvider, stub: Stubber) -> None:
-    """AttributeType requires its name alone."""
+    """AttributeType requires only its name."""
     attributes = [{"Name": "sub", "Value": "0f3c"}, {"Name": "email"}]
     stub.add_response("get_user", {"Username": "grace", "UserAttributes": attributes})
     assert provider.profile("a.b.c").email is None
@@ -490,7 +490,7 @@ def test_an_attribute_may_lack_its_value(provider: CognitoIdentityProvider, stub
 def test_a_verified_app_may_come_without_a_status(
     provider: CognitoIdentityProvider, stub: Stubber
 ) -> None:
-    """VerifySoftwareToken requires none; ERROR is the one that says no."""
+    """VerifySoftwareToken requires none. ERROR is the one that says no."""
     stub.add_response("verify_software_token", {})
     provider.confirm_totp("a.b.c", "123456")
     stub.add_response("verify_software_token", {"Status": "ERROR"})
@@ -503,7 +503,7 @@ def test_members_that_are_read_are_required_or_may_be_missing(
 ) -> None:
     """With each member left out in turn that the model does not require, a call still works.
 
-    But for those without which there is no answer: the tokens, and the secret of an app.
+    But for those without which there is no result: the tokens, and the secret of an app.
     """
     essential = {"AuthenticationResult", "SecretCode"}
     for operation, method in METHODS.items():
@@ -517,10 +517,10 @@ def test_members_that_are_read_are_required_or_may_be_missing(
 
 @pytest.mark.parametrize("value", [5, "x", True, [], ["x"], {}, {"x": 5}, [{}]], ids=repr)
 def test_an_answer_of_another_shape_is_unavailable(value: object) -> None:
-    """A server that is not AWS may send anything; no exception but ours comes of it."""
+    """A server that is not AWS may send anything. No exception but ours comes of it."""
 
     class Odd:
-        """Answers everything with members of the wrong type."""
+        """Responds to everything with members of the wrong type."""
 
         meta = CLIENT.meta
         answer: Mapping[str, object] = {}
@@ -582,7 +582,7 @@ def test_ones_own_account_needs_cognitos_scope(
     path: str,
     body: Mapping[str, object] | None,
 ) -> None:
-    """403 that names the scope (RFC 6750 section 3.1), before Cognito is asked."""
+    """403 that names the scope (RFC 6750 section 3.1), before Cognito is called."""
     headers = bearer(cognito_pool.access_token(scope="me randoms"))
     refused = client.open(path, method=method, json=body, headers=headers)
     assert refused.status_code == 403
@@ -596,7 +596,7 @@ def test_ones_own_account_needs_cognitos_scope(
 def test_a_refused_logout_ends_nothing(
     app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool
 ) -> None:
-    """Neither the token here nor, unless it is named alone, the refresh token at Cognito."""
+    """Neither the token here nor, unless only it is named, the refresh token at Cognito."""
     headers = bearer(cognito_pool.access_token(scope="me randoms"))
     sent = {"refresh_token": "r" * 40}
     assert client.post("/users/logout", json=sent, headers=headers).status_code == 403

@@ -133,11 +133,11 @@ def test_a_request_that_reads_survives_the_loss_of_its_connection(
     method: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is answered anew on a new connection, and the log says so."""
+    """The app retries it on a new connection, and the log says so."""
     end_connections(control)
     assert app.test_client().open("/randoms", method=method, headers=headers).status_code == 200
     assert [r.getMessage() for r in caplog.records if r.name.endswith(".database")] == [
-        "a database connection was lost: the request is answered anew"
+        "a database connection was lost: the app retries the request"
     ]
 
 
@@ -363,7 +363,7 @@ def _driver_of(error: BaseException | None) -> str:
 def test_a_request_on_a_stopped_server_is_503_within_the_limits(
     limited: APIFlask, headers: dict[str, str], server: DisposablePostgres, method: str
 ) -> None:
-    """The server cannot apply its own limit; the pooled connection is replaced afterwards."""
+    """The server cannot apply its own limit. The pooled connection is replaced afterwards."""
     client = limited.test_client()
     body = BOUNDS if method == "POST" else None
     with server.stopped():
@@ -443,7 +443,7 @@ def test_one_caller_at_a_time_tries_a_database_that_does_not_respond(limited: AP
 
 
 def test_a_slow_statement_among_others_stops_nobody(limited: APIFlask) -> None:
-    """Only when nothing was answered since it began does the database count as lost."""
+    """The database counts as lost only if no call succeeded since this one began."""
     connections: Connections = limited.extensions["resource_server"].connections
     lost = connections._responsiveness
     assert lost is not None
@@ -464,7 +464,7 @@ def test_a_slow_statement_among_others_stops_nobody(limited: APIFlask) -> None:
 def test_limits_come_from_where_the_setting_says(
     make_app: MakeApp, config: dict[str, str], control: Engine, how: str
 ) -> None:
-    """By `options` at the start, by SET on a new connection, or by the role alone."""
+    """By `options` at the start, by SET on a new connection, or only by the role."""
     app = make_app({**config, "DB_LIMITS": how, "DB_STATEMENT_TIMEOUT_SECONDS": "3"})
     with engine_of(app).connect() as connection:
         found = [
@@ -488,7 +488,7 @@ def test_limits_come_from_nowhere_else(config: dict[str, str], value: str) -> No
 def test_without_start_up_parameters_the_address_still_counts(
     make_app: MakeApp, config: dict[str, str]
 ) -> None:
-    """What DATABASE_URL itself asks for is not taken back by SET."""
+    """SET does not take back what DATABASE_URL itself sets."""
     url = f"{config['DATABASE_URL']}&options=-cstatement_timeout%3D7s"
     app = make_app({**config, "DATABASE_URL": url, "DB_LIMITS": "set"})
     with engine_of(app).connect() as connection:
@@ -523,7 +523,7 @@ def test_connections_to_a_reader_are_dropped_at_the_first_answer(
 def test_readiness_knows_a_read_only_server(
     make_app: MakeApp, config: dict[str, str], app: APIFlask, headers: dict[str, str]
 ) -> None:
-    """A standby is not ready; connections to an old primary are replaced first."""
+    """A standby is not ready. Connections to an old primary are replaced first."""
     options = "options=-cdefault_transaction_read_only%3Don"
     standby = make_app({**config, "DATABASE_URL": f"{config['DATABASE_URL']}&{options}"})
     answer = standby.test_client().get("/readyz")
@@ -537,7 +537,7 @@ def test_readiness_knows_a_read_only_server(
 def test_readiness_waits_for_the_list_of_revoked_tokens(
     app: APIFlask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that never read it would answer every token with 503."""
+    """A process that never read it would respond to every token with 503."""
     reading: list[Callable[[], None]] = []
     monkeypatch.setattr(services_of(app).revocations._flight, "_spawn", reading.append)
     client = app.test_client()
@@ -564,7 +564,7 @@ def test_a_token_hears_what_the_database_lacks(
     url: str | None,
     told: str,
 ) -> None:
-    """And not that a list is unavailable; the log says what to do, without the statement."""
+    """The response does not blame a list. The log says what to do, without the statement."""
     client = make_app({**config, "DATABASE_URL": url or config["DATABASE_URL"]}).test_client()
     answer = client.get("/users/me", headers=bearer(cognito_pool.access_token(scope="me")))
     assert (answer.status_code, answer.json) == (503, {"detail": told})
@@ -628,7 +628,7 @@ def test_a_deadlock_is_no_error_of_a_read(app: APIFlask) -> None:
 def test_the_log_tells_the_servers_errors_apart(
     app: APIFlask, caplog: pytest.LogCaptureFixture, *, code: str, logged: str, passes: bool
 ) -> None:
-    """By SQLSTATE and a sentence that says what to do; without what was sent."""
+    """By SQLSTATE and a sentence that says what to do, without what was sent."""
 
     @app.post("/broken")
     def broken() -> str:
@@ -670,7 +670,7 @@ def test_a_failed_connection_is_known_by_its_message(message: str, code: str | N
 def test_an_error_of_a_statement_of_ours_shows_no_value(
     app: APIFlask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """500; the log has the trace, and neither the parameters nor the server's text."""
+    """500. The log has the trace, and neither the parameters nor the server's text."""
 
     @app.get("/broken")
     def broken() -> str:
@@ -819,7 +819,7 @@ def test_a_migration_has_no_limit_but_for_locks(
 def test_migrations_go_through_a_pooler_in_transaction_mode(
     url: str, control: Engine, tmp_path: Path
 ) -> None:
-    """With PgBouncer in between; what comes next on its connections finds nothing."""
+    """With PgBouncer in between, the next client of its connections finds nothing."""
     address = make_url(url)
     port = _free_port()
     (tmp_path / "users.txt").write_text('"postgres" ""\n')
@@ -887,14 +887,14 @@ def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 def _flask_db(app: APIFlask, *arguments: str) -> tuple[int, str]:
-    """Run a command; return its status and all that it wrote."""
+    """Run a command, and return its status and all that it wrote."""
     result = app.test_cli_runner().invoke(db_commands, arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.output
 
 
 def test_flask_db_says_what_it_did(make_app: MakeApp, config: dict[str, str]) -> None:
-    """From which revision to which, in which database; without user and password."""
+    """From which revision to which, in which database, without user and password."""
     app = make_app(config)
     place = "the database app on the local socket"
     for command, done in (
@@ -915,7 +915,7 @@ def test_an_older_release_leaves_the_tables_of_a_later_one(
     caplog: pytest.LogCaptureFixture,
     on: str,
 ) -> None:
-    """A rollback runs `flask db upgrade`, which must not stop it; what it cannot do it says."""
+    """A rollback runs `flask db upgrade`, which must not stop it. What it cannot do it says."""
     if on == "sqlite":
         config = {**config, "DATABASE_URL": sqlite_url}
     app = make_app(config)
@@ -982,7 +982,7 @@ def _another_migration(control: Engine) -> Connection:
 
 
 def test_no_query_of_a_request_reads_a_whole_table(app: APIFlask, control: Engine) -> None:
-    """With 100,000 rows in each table, whatever a request asks looks at two hundred at the most.
+    """With 100,000 rows in each table, whatever a request does looks at two hundred at the most.
 
     Left out: the first reading of the deny list, which is all of it, and `projection.named`, by
     which an administrator's command finds a user by name.

@@ -96,7 +96,7 @@ def test_an_unknown_device_is_the_callers_mistake(client: FlaskClient, user: Kit
 
 
 def test_other_pools_tell_of_no_device(client: FlaskClient, user: KitUser) -> None:
-    """The token answer is RFC 6749's alone; a key that is sent all the same does no harm."""
+    """The token response is RFC 6749's. A key that is sent all the same does no harm."""
     tokens = _sign_in(client, user).json
     assert "new_device_metadata" not in tokens
     assert _refresh(client, tokens, device_key=UNKNOWN).status_code == 200

@@ -162,7 +162,7 @@ def test_one_client_has_one_key_however_its_address_is_written(
 
 @pytest.mark.parametrize("written", ["unknown", "_hidden", "", "nonsense"])
 def test_a_client_that_no_proxy_names_has_the_proxys_address(make: MakeApp, written: str) -> None:
-    """An address is an address: what is none is nobody's key."""
+    """Only an address is a key."""
     client = make(TRUSTED_PROXY_HOPS="1").test_client()
     assert seen(client, X_Forwarded_For=f"6.6.6.6, {written}")["address"] == "10.0.0.1"
 
@@ -182,7 +182,7 @@ def test_a_peer_of_a_listener_for_both_families_is_itself(
 
 
 class _Plain:
-    """Stands for a TCP socket without TLS."""
+    """A TCP socket without TLS."""
 
 
 class _TLS(_Plain):
@@ -226,7 +226,7 @@ def test_a_mount_that_a_server_took_from_a_header_is_not_believed(make: MakeApp)
     ],
 )
 def test_the_sum_of_headers_is_bounded(make: MakeApp, headers: dict[str, str], status: int) -> None:
-    """Under every server; the longest token there is has a limit of its own, and is 401."""
+    """Under every server. The longest token has a limit of its own, and is 401."""
     client = make().test_client()
     answer = client.get("/healthz", headers=headers)
     assert answer.status_code == status
@@ -306,7 +306,7 @@ def test_a_known_origin_reads_answers_and_refusals(
     ],
 )
 def test_an_origin_is_compared_as_a_whole(make: MakeApp, origin: str) -> None:
-    """Scheme, host and port, whatever characters they have; nothing that merely looks like it."""
+    """Scheme, host and port, whatever characters they have, and no look-alike."""
     client = make(CORS_ORIGINS=origin).test_client()
     assert preflight(client, "/randoms", "GET", origin)["Access-Control-Allow-Origin"] == origin
     scheme, rest = origin.split("://")
@@ -323,7 +323,7 @@ def test_an_origin_is_compared_as_a_whole(make: MakeApp, origin: str) -> None:
 
 
 def test_scripts_may_send_what_traces_need_and_what_a_setting_adds(make: MakeApp) -> None:
-    """W3C Trace Context and Baggage, beside what the API takes; nothing else."""
+    """W3C Trace Context and Baggage, beside what the API takes, and nothing else."""
     asked = "authorization,baggage,sentry-trace,traceparent,tracestate,x-other"
     headers = {
         "Origin": ORIGIN,

@@ -842,7 +842,7 @@ POOL_OF_PRODUCTION = {
 def test_a_pool_that_is_named_is_the_one_that_is_used(
     command_line: CommandLine, command: tuple[str, ...]
 ) -> None:
-    """After `make run`, an exported pool wins; the command says so before it does anything."""
+    """After `make run`, an exported pool wins. The command says so before it does anything."""
     emulator = EmulatorState.new()
     emulator.save(command_line.instance / "emulator.json")
     process = command_line.flask(*command, **POOL_OF_PRODUCTION)
@@ -885,7 +885,7 @@ def test_a_command_that_names_no_pool_does_not_use_the_emulator(
 def test_emulator_and_pool_together_stop_the_command(
     command_line: CommandLine, command: tuple[str, ...]
 ) -> None:
-    """Nobody can tell which one was meant."""
+    """It is unclear which one was meant."""
     process = command_line.flask(*command, COGNITO_EMULATOR="embedded", AWS_USER_POOL_ID="x_1")
     assert process.wait() == 1
     assert "COGNITO_EMULATOR=embedded and AWS_USER_POOL_ID are both set" in process.output

@@ -42,7 +42,7 @@ SUB = "0f3c1a52-7c1e-4b7c-9d52-0e6a4d1f7f10"
 def config(
     mock_cognito_client: CognitoIdp, database_url: str, jwks: responses.RequestsMock
 ) -> Iterator[dict[str, str]]:
-    """The settings of apps whose transactions are real; what they write goes afterwards."""
+    """The settings of apps whose transactions are real. What they write goes afterwards."""
     yield {**mock_cognito_client.settings, "DATABASE_URL": database_url}
     engine = create_engine(database_url)
     with engine.begin() as connection:
@@ -97,7 +97,7 @@ def test_a_deleted_account_does_not_come_back(
     route: str,
     sent: dict[str, object] | None,
 ) -> None:
-    """Another process has not read the denial yet, and makes no row all the same."""
+    """Another process has not read the revocation yet, and makes no row all the same."""
     here, there = processes
     headers = bearer(cognito_pool.access_token(scope=f"{SIGN_IN_SCOPE} me randoms"))
     assert here.post("/randoms", headers=headers, json=BOUNDS).status_code == 201
@@ -114,7 +114,7 @@ def test_a_deleted_account_does_not_come_back(
 def test_a_token_that_was_signed_out_writes_nothing_elsewhere(
     processes: list[FlaskClient], cognito_pool: CognitoPool, make_app: MakeApp
 ) -> None:
-    """Before the other process has read the denial: it reads, at most, what was there."""
+    """Before the other process has read the revocation: it reads, at most, what was there."""
     here, there = processes
     token = cognito_pool.access_token(scope="me randoms")
     headers = bearer(token)
@@ -132,7 +132,7 @@ def test_a_token_that_was_signed_out_writes_nothing_elsewhere(
 def test_a_new_sign_in_after_signing_out_writes_at_once(
     processes: list[FlaskClient], cognito_pool: CognitoPool
 ) -> None:
-    """In every process: what was denied is the earlier sign-in."""
+    """In every process: what was revoked is the earlier sign-in."""
     here, there = processes
     old = cognito_pool.access_token(scope="me randoms", origin_jti="old")
     mine = here.application.extensions["resource_server"]
@@ -233,7 +233,7 @@ def test_a_denial_that_commits_late_is_read(engine: Engine) -> None:
 
 
 def test_another_server_is_read_from_the_beginning(engine: Engine) -> None:
-    """After a fail-over or a restore transactions are counted anew."""
+    """After a fail-over or a restore transactions are counted again."""
     with engine.begin() as connection:
         store.add(connection, [store.Entry("sub", "ada", 10, 2**40)], now=1)
         _, here = store.read(connection, None, now=1)
@@ -254,7 +254,7 @@ def test_the_same_sub_in_another_pool_is_another_user(
     jwks: responses.RequestsMock,
     engine: Engine,
 ) -> None:
-    """Accounts, items and denials of one are nothing to the other."""
+    """Accounts, items and revocations of one are nothing to the other."""
     foreign = CognitoPool(FOREIGN_POOL, "foreignclient", cognito_pool.keys)
     jwks.get(foreign.jwks_uri, json=foreign.jwks())
     app = make_app({**config, "COGNITO_TRUSTED_POOLS": f"{FOREIGN_POOL}=foreignclient"})

@@ -12,7 +12,7 @@ CLIENT = "203.0.113.7"
     [
         ("203.0.113.7", CLIENT),
         (" 203.0.113.7 ", CLIENT),
-        ("203.0.113.7:5678", CLIENT),  # Azure; an ALB with client_port preservation
+        ("203.0.113.7:5678", CLIENT),  # Azure. An ALB with client_port preservation
         ('"203.0.113.7:47011"', CLIENT),  # RFC 7239 §6.2
         ("203.0.113.7:_port", CLIENT),  # RFC 7239 §6.2, an obfuscated port
         ("::ffff:203.0.113.7", CLIENT),
@@ -57,7 +57,7 @@ FOR, RFC_7239 = "X-Forwarded-For", "Forwarded"
         (FOR, 2, "6.6.6.6, 203.0.113.7, 10.0.0.2", CLIENT),
         (FOR, 2, "203.0.113.7", None),
         (FOR, 1, "", None),
-        # An empty member is a proxy's that wrote nothing: it moves nobody into its place.
+        # An empty member is a proxy's that wrote nothing: the others keep their places.
         (FOR, 2, "6.6.6.6, , 10.0.0.2", "10.0.0.2"),
         (FOR, 1, "6.6.6.6, ", None),
         (FOR, 2, "6.6.6.6, unknown, 10.0.0.2", "10.0.0.2"),

@@ -23,7 +23,7 @@ SECRET = "s3cret"
 
 @pytest.fixture
 def environment(mock_cognito_client: CognitoIdp, sqlite_url: str, tmp_path: Path) -> dict[str, str]:
-    """What gunicorn is told."""
+    """The settings of gunicorn."""
     settings = {**mock_cognito_client.settings, "DATABASE_URL": sqlite_url}
     more = {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
     more |= {"PATH": os.environ["PATH"], "WEB_CONCURRENCY": "1"}
@@ -51,7 +51,7 @@ class Served(Daemon):
 
 @pytest.fixture
 def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Start gunicorn with options; it is ended after the test."""
+    """Start gunicorn with options. It is ended after the test."""
     started: list[Daemon] = []
 
     def start(*options: str, **more: str) -> Served:
@@ -110,7 +110,7 @@ MALFORMED = {
 def test_what_cannot_be_read_is_told_by_its_class_alone(
     start: Callable[..., Served], worker: str, configuration: str
 ) -> None:
-    """In the answer and in the log: JSON, one request id in both, no address, nothing sent."""
+    """In the response and in the log: JSON, one request id in both, no address, nothing sent."""
     options = ["--worker-class", worker, "--threads", "4" if worker != "sync" else "1"]
     if configuration == os.devnull:  # somebody's own, which knows nothing of ours
         options += ["--config", configuration, "wsgi:app"]
@@ -162,7 +162,7 @@ def test_a_path_beside_the_mount_is_no_fault_of_ours(start: Callable[..., Served
 def test_nothing_is_believed_from_loopback(
     start: Callable[..., Served], worker: str, configuration: tuple[str, ...]
 ) -> None:
-    """Neither a mount nor a scheme, as long as TRUSTED_PROXY_HOPS is 0, whoever reads the head."""
+    """Neither a mount nor a scheme, while TRUSTED_PROXY_HOPS is 0, under every worker class."""
     served = start("--worker-class", worker, *configuration, "wsgi:app")
     for header in (
         "SCRIPT_NAME: /admin",
@@ -295,7 +295,7 @@ def test_gunicorn_refuses_gevent_before_it_looks_for_it(environment: dict[str, s
 
 
 def test_a_port_is_open_for_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no IPv6, for IPv4 alone."""
+    """Where there is no IPv6, only for IPv4."""
     if socket.has_dualstack_ipv6():
         assert every_address(8000)[-1] == "[::]:8000"
 

@@ -28,7 +28,7 @@ STATUSES = {200, 201, 204, 304, 400, 401, 403, 404, 405, 413, 415, 421, 422, 429
 def assert_each_header_once(
     response: TestResponse, *, repeated: frozenset[str] = frozenset()
 ) -> None:
-    """Fail if a header field is there twice; `repeated` are names that may be (RFC 9110 §5.3)."""
+    """Fail if a header field is there twice. `repeated` are names that may be (RFC 9110 §5.3)."""
     counted = Counter(name.lower() for name, _ in response.headers)
     twice = {name for name, count in counted.items() if count > 1} - repeated
     assert not twice, (response.request.method, response.request.path, response.status, twice)
@@ -253,7 +253,7 @@ HABITS = [
 def test_an_error_of_require_scope_arrives_whole_in_any_app(
     cognito_pool: CognitoPool, habit: Callable[[Flask], None]
 ) -> None:
-    """Status, challenge and body are ours, whatever the app does with its own; all headers once."""
+    """Status, challenge and body are ours, whatever the app does with its own. All headers once."""
     app, away = _foreign(cognito_pool), _foreign(cognito_pool, away=True)
     habit(app)
     habit(away)
@@ -278,7 +278,7 @@ def test_an_error_of_require_scope_arrives_whole_in_any_app(
 
 
 def test_an_error_of_a_guard_for_a_blueprint_arrives_whole(cognito_pool: CognitoPool) -> None:
-    """`before_request` guards many views; the blueprint's own error handler comes later."""
+    """`before_request` guards many views. The blueprint's own error handler comes later."""
     app = _foreign(cognito_pool)
     blueprint = Blueprint("orders", __name__)
 

@@ -1,4 +1,4 @@
-"""Which hosts the service answers for, and which addresses it names."""
+"""Which hosts the service serves, and which addresses it names."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -69,7 +69,7 @@ def _raw(app: APIFlask, path: str, *, host: str | None, **environ: str) -> tuple
 def test_a_valid_host_is_answered_everywhere_and_named_as_sent(
     make: MakeApp, host: str, address: str
 ) -> None:
-    """The metadata names what the client asked for, or the client discards it (RFC 9728 §3.3)."""
+    """The metadata names what the client requested, or the client discards it (RFC 9728 §3.3)."""
     client = make().test_client()
     found = client.get(METADATA, headers={"Host": host})
     assert found.json["resource"] == address
@@ -81,7 +81,7 @@ def test_a_valid_host_is_answered_everywhere_and_named_as_sent(
 
 
 def test_a_name_that_cannot_be_decoded_is_a_name_all_the_same(make: MakeApp) -> None:
-    """Nothing decodes it: `xn--a` stands for no Unicode name (RFC 5891 §4.2)."""
+    """Nothing decodes it: `xn--a` has no Unicode name (RFC 5891 §4.2)."""
     app = make()
     for path, expected in zip(EVERYWHERE, (200, 503, 200, 200, 401, 404), strict=True):
         assert _raw(app, path, host="xn--a")[0] in {200, expected}, path
@@ -140,7 +140,7 @@ def test_a_name_that_cannot_be_decoded_is_a_name_all_the_same(make: MakeApp) -> 
     ],
 )
 def test_an_invalid_host_is_a_bad_request_everywhere(make: MakeApp, host: str) -> None:
-    """400 (RFC 9112 §3.2), on health checks and unknown addresses, too; nothing is echoed."""
+    """400 (RFC 9112 §3.2), on health checks and unknown addresses, too. Nothing is echoed."""
     app = make()
     for path in EVERYWHERE:
         status, body = _raw(app, path, host=host)
@@ -149,7 +149,7 @@ def test_an_invalid_host_is_a_bad_request_everywhere(make: MakeApp, host: str) -
 
 
 def test_http_1_1_needs_a_host_and_http_1_0_does_not(make: MakeApp) -> None:
-    """RFC 9112 §3.2; where HTTP/1.0 names no host, the metadata names the server."""
+    """RFC 9112 §3.2. Where HTTP/1.0 names no host, the metadata names the server."""
     app = make()
     for path in EVERYWHERE:
         assert _raw(app, path, host=None, SERVER_PROTOCOL="HTTP/1.1")[0] == 400, path
@@ -243,7 +243,7 @@ def test_the_stated_address_is_the_only_one_that_is_named(
     ],
 )
 def test_other_hosts_are_answered_421(make: MakeApp, host: str, status: int) -> None:
-    """With PUBLIC_URL, for its host and those of TRUSTED_HOSTS alone; ports are not compared."""
+    """With PUBLIC_URL, only for its host and those of TRUSTED_HOSTS. Ports are not compared."""
     app = make(PUBLIC_URL=PUBLIC_URL, TRUSTED_HOSTS="internal, resource_server")
     refused = _get(app, "/randoms", Host=host)
     assert refused.status_code == status

@@ -280,7 +280,7 @@ def test_metadata_and_context_reach_each_operation_that_takes_them(
 
 
 def test_a_device_is_named_and_told_of(provider: CognitoIdentityProvider, stub: Stubber) -> None:
-    """DEVICE_KEY at sign-in, DeviceKey at refresh; NewDeviceMetadata comes back."""
+    """DEVICE_KEY at sign-in, DeviceKey at refresh. NewDeviceMetadata comes back."""
     named = {"AuthParameters": PARAMETERS["InitiateAuth"]["AuthParameters"]}
     named["AuthParameters"] = named["AuthParameters"] | {"DEVICE_KEY": DEVICE_KEY}
     metadata = {"DeviceKey": DEVICE_KEY, "DeviceGroupKey": "-abc"}
@@ -313,7 +313,7 @@ def test_a_server_that_refreshes_by_name_is_told_the_device(
 def test_a_device_is_confirmed(
     provider: CognitoIdentityProvider, stub: Stubber, necessary: bool
 ) -> None:
-    """Name and verifier go along; whether the user must agree comes back."""
+    """Name and verifier go along. Whether the user must agree comes back."""
     verifier = {"PasswordVerifier": "dg==", "Salt": "cw=="}
     expected = PARAMETERS["ConfirmDevice"] | {
         "DeviceName": "Ada's telephone",
@@ -353,7 +353,7 @@ def test_who_chose_an_attribute_that_may_not_be_written(
     attributes: dict[str, str],
     error: type[IdentityError],
 ) -> None:
-    """The caller's mistake where the caller chose some; with email alone it is our set-up."""
+    """The caller's mistake where the caller chose some. With only email it is our set-up."""
     text = "A client attempted to write unauthorized attribute"
     stub.add_client_error("sign_up", "NotAuthorizedException", text)
     with pytest.raises(error):
@@ -363,7 +363,7 @@ def test_who_chose_an_attribute_that_may_not_be_written(
 def test_the_challenges_to_select_from_are_told(
     provider: CognitoIdentityProvider, stub: Stubber
 ) -> None:
-    """AvailableChallenges stands beside the parameters in Cognito's response."""
+    """AvailableChallenges is beside the parameters in Cognito's response."""
     answer = {
         "ChallengeName": "SELECT_CHALLENGE",
         "Session": SESSION,
@@ -586,7 +586,7 @@ def test_a_server_without_the_operation_is_asked_the_old_way(
 def test_a_server_without_the_operation_is_remembered(
     secret_provider: CognitoIdentityProvider, stub: Stubber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For ten minutes; then it may have been replaced by one that has it."""
+    """For ten minutes. Then it may have been replaced by one that has it."""
     now = 1000.0
     monkeypatch.setattr("resource_server.identity.cognito.time.monotonic", lambda: now)
     stub.add_client_error("get_tokens_from_refresh_token", "UnknownOperationException")
@@ -601,7 +601,7 @@ def test_a_server_without_the_operation_is_remembered(
 def test_a_page_of_a_proxy_is_not_remembered(
     secret_provider: CognitoIdentityProvider, stub: Stubber
 ) -> None:
-    """It may as well be an outage: the next refresh asks for the operation again."""
+    """It may as well be an outage: the next refresh tries the operation again."""
     for _ in range(2):
         stub.add_client_error("get_tokens_from_refresh_token", "502", "Bad gateway", 502)
         _add_old_way(stub)
@@ -661,7 +661,7 @@ def test_a_revoked_token_is_bad_the_old_way(
 def test_an_alias_does_not_refresh_the_old_way(
     secret_provider: CognitoIdentityProvider, stub: Stubber
 ) -> None:
-    """The secret hash is then another name's; the token may be good, and the caller learns why."""
+    """The secret hash is then another name's. The token may be good, and the caller learns why."""
     stub.add_client_error("get_tokens_from_refresh_token", "UnknownOperationException")
     stub.add_client_error("initiate_auth", "NotAuthorizedException", _HASH)
     with pytest.raises(InvalidRequest, match="username or the sub") as caught:
@@ -954,7 +954,7 @@ def test_no_error_tells_a_secret(
 def test_a_value_that_botocore_refuses_is_not_told(
     boto_client: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Botocore's own validation repeats values; ours names the parameter alone."""
+    """The validation of botocore repeats values. Ours names only the parameter."""
     caplog.set_level(logging.DEBUG, logger="resource_server")
     provider = CognitoIdentityProvider(boto_client, client_id=CLIENT_ID)
     wrong: Any = [PASSWORD]
@@ -1131,7 +1131,7 @@ def test_two_500s_are_unavailable(play: Callable[..., Wire]) -> None:
 def test_a_users_limit_is_not_tried_again(play: Callable[..., Wire], operation: str) -> None:
     """Another try would only prolong LimitExceededException (T24).
 
-    Where a stranger names the user, the limit reads like the answer for an unknown name.
+    Where a stranger names the user, the limit reads like the response for an unknown name.
     """
     wire = play(LIMITED, (200, ANSWERS[operation]))
     expected = _LIMITS_HIDDEN.get(operation, TooManyRequests)

@@ -76,7 +76,7 @@ def test_no_header_makes_a_port(make: MakeClient, header: str, value: str) -> No
 
 
 def test_the_management_port_has_metrics_and_health_alone(make: MakeClient) -> None:
-    """Whoever is let in there is let in nowhere else."""
+    """A client that may scrape may call nothing else."""
     client = make(MANAGEMENT_PORT="9464")
     found = {
         str(rule.rule): client.get(str(rule.rule), base_url=MANAGEMENT).status_code
@@ -118,14 +118,14 @@ def test_the_main_port_has_metrics_if_a_setting_says_so(make: MakeClient) -> Non
 def test_the_socket_says_which_port_it_is(
     key: str, server_port: str | None, name: object, expected: bool
 ) -> None:
-    """Where the server passes its socket on; PEP 3333's SERVER_PORT elsewhere."""
+    """Where the server passes its socket on. PEP 3333's SERVER_PORT elsewhere."""
     environ = {"SERVER_PORT": server_port, key: SimpleNamespace(getsockname=lambda: name)}
     assert came_through(environ, 9464) is expected
     assert came_through({"SERVER_PORT": server_port}, 9464) is (server_port == "9464")
 
 
 def test_a_closed_socket_is_no_port() -> None:
-    """Its name cannot be asked for."""
+    """Its name cannot be had."""
     closed = socket.socket()
     closed.close()
     assert not came_through({"SERVER_PORT": "9464", "gunicorn.socket": closed}, 9464)
@@ -136,7 +136,7 @@ def test_a_closed_socket_is_no_port() -> None:
 
 @pytest.fixture
 def environment(mock_cognito_client: CognitoIdp, sqlite_url: str, tmp_path: Path) -> dict[str, str]:
-    """What gunicorn is told."""
+    """The settings of gunicorn."""
     settings = {**mock_cognito_client.settings, "DATABASE_URL": sqlite_url}
     more = {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "WEB_CONCURRENCY": "1"}
     return {name: str(value) for name, value in settings.items()} | more
@@ -144,7 +144,7 @@ def environment(mock_cognito_client: CognitoIdp, sqlite_url: str, tmp_path: Path
 
 @pytest.fixture
 def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
-    """Start gunicorn with options; it is ended after the test."""
+    """Start gunicorn with options. It is ended after the test."""
     started: list[Daemon] = []
 
     def start(*options: str, **more: str) -> Daemon:

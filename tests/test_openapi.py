@@ -217,7 +217,7 @@ def test_whatever_cognito_may_answer_is_declared(app: APIFlask, name: str) -> No
     messages = ["", *(each.begins for each in table.MESSAGES), "PreSignUp failed with error no."]
     for asked in ASKED[name]:
         operation = model.operation_model(asked.partition(" ")[0])
-        # A session is of a sign-in; the same operations with an access token take none.
+        # A session is of a sign-in. The same operations with an access token take none.
         shape = operation.input_shape
         members = set(shape.members if shape else ()) - ({"Session"} if "totp" in name else set())
         parameters = [f"{each[0].lower()}{each[1:]}" for each in members]
@@ -229,7 +229,7 @@ def test_whatever_cognito_may_answer_is_declared(app: APIFlask, name: str) -> No
                 error = _client_error(error_shape.name, message, asked)
                 found = translated(error, {}, meaning=asked)
                 if not isinstance(found, errors.IdentityError):
-                    continue  # which the caller is not told
+                    continue  # which the caller does not see
                 problem = IDENTITY_PROBLEMS[type(found)]
                 assert problem in declared, f"{asked}: {error_shape.name} {message}, {type(found)}"
 

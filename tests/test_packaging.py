@@ -51,7 +51,7 @@ def metadata(sdist: Path) -> Message:
 def test_the_source_distribution_has_what_its_makefile_and_tests_need(
     sdist: Path, name: str
 ) -> None:
-    """Whoever has the archive alone installs by the lock and runs the tests."""
+    """The archive is enough to install by the lock and run the tests."""
     assert (sdist / name).is_file()
 
 

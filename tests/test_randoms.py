@@ -109,7 +109,7 @@ def test_pages(client: FlaskClient, ada: dict[str, str]) -> None:
 def test_the_next_page_keeps_every_other_parameter(
     client: FlaskClient, ada: dict[str, str], query: str, kept: str
 ) -> None:
-    """Order, repeats and encoding stay; what says which page it is gets new values (RFC 8288)."""
+    """Order, repeats and encoding stay. What says which page it is gets new values (RFC 8288)."""
     first, _ = _draw(client, ada), _draw(client, ada)
     page = client.get("/randoms", query_string=query, headers=ada)
     expected = f"{kept}limit=1&after={first['id']}"

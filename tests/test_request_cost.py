@@ -119,7 +119,7 @@ def test_a_request_takes_so_many_round_trips(
 def test_somebody_new_takes_more_round_trips_once(
     served: APIFlask, cognito_pool: CognitoPool
 ) -> None:
-    """Insert, look for the account, lock and make it, look again, insert; then one."""
+    """Insert, look for the account, lock and make it, look again, insert. After that one."""
     headers = bearer(cognito_pool.access_token(scope="me randoms"))
     client = served.test_client()
     for expected in (6, 1):

@@ -1,4 +1,4 @@
-"""Sign-up where a pool requires more, and what triggers and threat protection are told."""
+"""Sign-up where a pool requires more, and what triggers and threat protection get."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ def open_client(
 def test_what_the_pool_requires_can_be_sent(
     client: FlaskClient, mock_cognito_client: CognitoIdp
 ) -> None:
-    """Standard attributes without any setting; they are in Cognito as they were sent."""
+    """Standard attributes without any setting. They are in Cognito as they were sent."""
     made = client.post("/users/signup", json=SIGN_UP | {"attributes": PERSON})
     assert made.status_code == 201
     user = mock_cognito_client.client.admin_get_user(
@@ -92,7 +92,7 @@ def test_a_malformed_value_is_the_callers_mistake(
     "name", ["custom:team", "email", "email_verified", "sub", "identities", "dev:custom:role"]
 )
 def test_users_set_no_other_attributes(client: FlaskClient, name: str) -> None:
-    """Neither Cognito's own nor custom ones, unless a setting names them: Cognito is not asked."""
+    """Neither Cognito's own nor custom ones, unless a setting names them: Cognito is not called."""
     sent = SIGN_UP | {"attributes": PERSON | {name: "true"}}
     answer = client.post("/users/signup", json=sent)
     assert (answer.status_code, answer.json["detail"]) == (400, NOT_ALLOWED)
@@ -101,7 +101,7 @@ def test_users_set_no_other_attributes(client: FlaskClient, name: str) -> None:
 def test_the_app_client_decides_on_custom_attributes(
     open_client: FlaskClient, pool: Any, mock_cognito_client: CognitoIdp
 ) -> None:
-    """The setting opens them, WriteAttributes may still refuse: 400, since the caller chose it."""
+    """The setting opens them, WriteAttributes may still reject: 400, since the caller chose it."""
     sent = SIGN_UP | {"attributes": PERSON | {"custom:team": "navy"}}
     answer = open_client.post("/users/signup", json=sent)
     assert (answer.status_code, answer.json["detail"]) == (400, NOT_ALLOWED)
@@ -125,7 +125,7 @@ def test_the_app_client_decides_on_custom_attributes(
     ids=lambda value: str(value)[:30],
 )
 def test_attributes_are_an_object_of_text(client: FlaskClient, attributes: object) -> None:
-    """Names of 1-32 and values of up to 2,048 characters; neither is repeated."""
+    """Names of 1-32 and values of up to 2,048 characters. Neither is repeated."""
     answer = client.post("/users/signup", json=SIGN_UP | {"attributes": attributes})
     assert answer.status_code == 422
     assert [fault["loc"] for fault in answer.json["detail"]] == [["body", "attributes"]]
@@ -195,7 +195,7 @@ SENT: dict[str, Callable[[FlaskClient], Any]] = {
 
 
 class Recording:
-    """A directory that keeps the contexts it is told."""
+    """A directory that keeps the contexts it gets."""
 
     def __init__(self) -> None:
         self.contexts: list[tuple[str, Context]] = []

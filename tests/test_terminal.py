@@ -39,7 +39,7 @@ CONTROLS = [
 
 @pytest.mark.parametrize("control", CONTROLS, ids=ascii)
 def test_printable_escapes_what_a_terminal_obeys(control: str) -> None:
-    """One line of printable characters; letters of any script stay as they are."""
+    """One line of printable characters. Letters of any script stay as they are."""
     told = printable(f"Ada {control} Ådå 愛達")
     assert told.isprintable()
     assert told.startswith("Ada \\")
@@ -49,7 +49,7 @@ def test_printable_escapes_what_a_terminal_obeys(control: str) -> None:
 
 @pytest.mark.parametrize("control", CONTROLS, ids=ascii)
 def test_codes_and_banner_of_the_emulator(control: str) -> None:
-    """The name of whoever signs up, an address, the name of an app client."""
+    """The name at sign-up, an address, the name of an app client."""
     sent = SentCode("pool", f"ada{control}", f"a{control}***@e***", f"1{control}")
     assert sent.sentence.isprintable()
     client = {"id": f"id{control}", "name": f"web{control}", "secret": None}
@@ -61,7 +61,7 @@ def test_codes_and_banner_of_the_emulator(control: str) -> None:
 
 @pytest.mark.parametrize("control", CONTROLS, ids=ascii)
 def test_logs_as_text(control: str) -> None:
-    """Message, fields and traceback; a traceback keeps its lines."""
+    """Message, fields and traceback. A traceback keeps its lines."""
     try:
         int(f"1 {control}2")
     except ValueError:

@@ -160,7 +160,7 @@ def machine_event(**changes: Any) -> dict[str, Any]:
 def test_client_credentials_get_nothing_unless_configured(
     monkeypatch: pytest.MonkeyPatch, by_group: str, response: object
 ) -> None:
-    """Guide, version 3: a machine is no user, and `*` of SCOPES_BY_GROUP stands for users."""
+    """Guide, version 3: a machine is no user, and `*` of SCOPES_BY_GROUP means users."""
     monkeypatch.setenv("SCOPES_BY_GROUP", by_group)
     event = machine_event(response=response)
     assert pre_token_generation.handler(machine_event(response=response)) == event
@@ -177,7 +177,7 @@ def test_client_credentials_get_nothing_unless_configured(
 def test_scopes_by_client(
     monkeypatch: pytest.MonkeyPatch, configured: str, expected: list[str]
 ) -> None:
-    """SCOPES_BY_CLIENT gives app clients scopes; users get none of them."""
+    """SCOPES_BY_CLIENT gives app clients scopes. Users get none of them."""
     monkeypatch.setenv("SCOPES_BY_CLIENT", configured)
     details = details_of(machine_event())
     assert details == {"accessTokenGeneration": {"scopesToAdd": expected}}

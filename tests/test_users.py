@@ -355,7 +355,7 @@ def test_each_challenge_takes_the_responses_of_the_api_reference(
 def test_a_sign_in_says_when_its_token_ends(
     app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool
 ) -> None:
-    """Cognito may leave ExpiresIn out; then the token's own `exp` says it."""
+    """Cognito may leave ExpiresIn out. Then the token's own `exp` says it."""
     token = cognito_pool.access_token(expires_in=900)
     _use(app, ScriptedIdentity(TokenSet(token, None, "Bearer")))
     answer = _log_in(client, "grace")
@@ -364,7 +364,7 @@ def test_a_sign_in_says_when_its_token_ends(
 
 
 def test_a_sign_in_without_an_end_is_503(app: APIFlask, client: FlaskClient) -> None:
-    """Neither the answer nor the token says it, so that it is no token of Cognito's."""
+    """Neither the response nor the token says it, so that it is no token of Cognito's."""
     _use(app, ScriptedIdentity(TokenSet("no.token.at-all", None, "Bearer")))
     assert _log_in(client, "grace").status_code == 503
 
@@ -372,7 +372,7 @@ def test_a_sign_in_without_an_end_is_503(app: APIFlask, client: FlaskClient) -> 
 def test_a_sign_in_ends_without_cognitos_scope(
     app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool
 ) -> None:
-    """RevokeToken needs the refresh token alone, so that every client can sign out."""
+    """RevokeToken needs only the refresh token, so that every client can sign out."""
     _use(app, ScriptedIdentity(None))
     headers = bearer(cognito_pool.access_token(scope="me randoms"))
     one = {"everywhere": False, "refresh_token": "r" * 40}

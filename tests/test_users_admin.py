@@ -231,7 +231,7 @@ def test_an_unknown_user_is_404(client: FlaskClient, admin: dict[str, str], acti
 def test_nobody_disables_themself(
     app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool, admin: dict[str, str]
 ) -> None:
-    """409, and nothing is done; another spelling of the `sub` is no address at all."""
+    """409, and nothing is done. Another spelling of the `sub` is 404."""
     directory = InMemoryDirectory()
     _use(app, directory)
     own = cognito_pool.sub_of("root")

@@ -131,7 +131,7 @@ def require_scope(
         guarded.token_requirement = requirement  # type: ignore[attr-defined]
         return guarded
 
-    # A decorator of all methods of a class tells the metadata what it demands.
+    # A decorator of all methods of a class adds its scopes to the metadata.
     decorate.token_requirement = requirement  # type: ignore[attr-defined]
     return decorate
 

@@ -1,4 +1,4 @@
-"""`flask cognito`: compare the pool with the code, make it so, find faults, sign in.
+"""`flask cognito`: compare the pool with the code, make it so, find errors, sign in.
 
 Tables go to stdout, prompts to stderr. exit_codes.py has the statuses.
 """
@@ -243,7 +243,7 @@ def _show(plan: Plan) -> None:
         change = f"{now} -> {wanted}" if now and wanted else now or wanted
         click.secho(f"{sign} {subject:{width}}  {change}".rstrip(), fg=_COLOURS[sign])
     for kept in plan.kept:
-        click.echo(f"  {printable(kept)} is kept, though nobody names it (--prune removes it)")
+        click.echo(f"  {printable(kept)} is kept, though no route names it (--prune removes it)")
     for unchecked in plan.unchecked:
         click.echo(f"  Not checked: {printable(unchecked)}")
     for reason in plan.blocked:

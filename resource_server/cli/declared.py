@@ -6,7 +6,7 @@ from resource_server.auth import requirements
 
 
 def declared_scopes(app: Flask) -> tuple[str, ...]:
-    """Return every scope that the app demands, alone or as one of several; sorted."""
+    """Return every scope that the app requires, by itself or as one of several, sorted."""
     scopes: set[str] = set()
     for _, requirement in requirements(app):
         scopes.update(requirement.scopes, requirement.any_of)

@@ -21,7 +21,7 @@ _NOTHING_NAMED = (
 
 
 def require_named(settings: Settings) -> None:
-    """Stop a command that would use the emulator though nobody named it.
+    """Stop a command that would use the emulator without its name.
 
     Raises click.ClickException.
     """
@@ -32,7 +32,7 @@ def require_named(settings: Settings) -> None:
 def announce(*, pool: bool = True, database: bool = True) -> None:
     """Say on stderr which user pool and which database a command is about to change.
 
-    Raises click.ClickException if nobody named them.
+    Raises click.ClickException if neither is named.
     """
     settings = services().settings
     require_named(settings)

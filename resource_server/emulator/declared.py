@@ -36,7 +36,7 @@ def _address(text: str) -> str:
 
 
 def _secret(secret: SecretStr) -> SecretStr:
-    # ClientSecretType of the API has 24 to 64 characters: SDKs refuse shorter ones. These are what
+    # ClientSecretType of the API has 24 to 64 characters: SDKs reject shorter ones. These are what
     # HTTP Basic carries alike, whether or not a client encodes it (RFC 6749 §2.3.1).
     if not re.fullmatch(r"[A-Za-z0-9._~-]{24,64}", secret.get_secret_value()):
         raise ValueError("24 to 64 letters, digits and . _ ~ -")

@@ -30,7 +30,7 @@ class EmbeddedEmulator:
         return self.state.settings
 
     def welcome(self, app: Flask, database: str) -> None:
-        """Tell the developer how to begin. `database` says which one is used."""
+        """Print how to begin. `database` says which one is used."""
         server = importlib.import_module("resource_server.emulator.server")
         context = click.get_current_context()
         address = f"http://{context.params['host']}:{context.params['port']}"

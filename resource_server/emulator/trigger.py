@@ -1,4 +1,4 @@
-"""The Pre Token Generation trigger: the event it gets and what its answer does to tokens.
+"""The Pre Token Generation trigger: the event it gets and what its response does to tokens.
 
 Source: Cognito guide, "Pre token generation Lambda trigger" (event versions V2_0 and V3_0).
 """
@@ -48,7 +48,7 @@ class TokenChanges:
 
 @dataclass(frozen=True, slots=True)
 class TriggerResult:
-    """Changes to both tokens; `groups` is None where the user's groups and their roles stay."""
+    """Changes to both tokens. `groups` is None where the user's groups and their roles stay."""
 
     access: TokenChanges = TokenChanges()
     id: TokenChanges = TokenChanges()
@@ -71,7 +71,7 @@ def event(
     roles: Iterable[str] = (),
     preferred_role: str | None = None,
 ) -> dict[str, Any]:
-    """Build the event for a user's tokens; `version` is 2 for V2_0, 3 for V3_0."""
+    """Build the event for a user's tokens. `version` is 2 for V2_0, 3 for V3_0."""
     return {
         "version": version,
         "triggerSource": source,

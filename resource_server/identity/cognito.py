@@ -72,7 +72,7 @@ _MISSING_WORDS = re.compile(
 PARSER_ERRORS = (AttributeError, LookupError, TypeError, ValueError)
 """What botocore's parser raises on JSON of another shape than Cognito's."""
 _ASK_AGAIN_SECONDS = 600
-"""How long a server that lacked GetTokensFromRefreshToken is not asked for it again."""
+"""How long a server counts as one without GetTokensFromRefreshToken."""
 
 
 def cognito_client(
@@ -271,7 +271,7 @@ class CognitoIdentityProvider:
     def _refresh_by_token(
         self, refresh_token: str, username: str | None, device_key: str | None, context: Context
     ) -> dict[str, Any] | None:
-        """Ask for new tokens; None from a server that lacks the operation."""
+        """Return new tokens, or None if the server lacks the operation."""
         parameters: dict[str, Any] = {
             "ClientId": self._client_id,
             "RefreshToken": refresh_token,
@@ -422,7 +422,7 @@ class CognitoIdentityProvider:
     def _call(
         self, operation: str, meaning: str | None = None, /, **parameters: Any
     ) -> dict[str, Any]:
-        """Call Cognito; every error becomes an IdentityError, or _NoFailure.
+        """Call Cognito. Every error becomes an IdentityError, or _NoFailure.
 
         `meaning` takes the operation's place in the table of errors.
         """
@@ -434,12 +434,14 @@ class CognitoIdentityProvider:
     def _ask(
         self, operation: str, meaning: str | None = None, /, **parameters: Any
     ) -> dict[str, Any]:
-        """Call Cognito; raises ClientError where Cognito answers an error."""
+        """Call Cognito. Raises ClientError where Cognito answers an error."""
         try:
             with self._turns.turn():
                 answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
         except NoTurn:
-            logger.warning("Cognito %s was not asked: it is slow, and others wait", operation)
+            logger.warning(
+                "Cognito %s was not called: Cognito is slow, and other calls wait", operation
+            )
             raise IdentityUnavailable from None
         except BotoCoreError as error:
             name = self._client.meta.method_to_api_mapping[operation]
@@ -514,7 +516,7 @@ def _sign_in_answer(operation: str, answer: Mapping[str, Any]) -> TokenSet | Cha
 
 
 def _text(answer: Mapping[str, Any], member: str) -> str | None:
-    """Return a text of an answer, None where there is none.
+    """Return a text of a response, or None if it is missing.
 
     Raises TypeError for anything else: botocore hands on what a server that is not AWS sends.
     """
@@ -530,31 +532,31 @@ def _new_device(metadata: Mapping[str, Any]) -> NewDevice | None:
 
 
 def senseless(operation: str, error: Exception | None = None) -> IdentityUnavailable:
-    """Make the exception for an answer that is not Cognito's; `error` is botocore's parser's."""
+    """Make the exception for a response that is not Cognito's. `error` is botocore's."""
     reason = type(error).__name__ if error else "a member is missing"
-    logger.error("Cognito %s answered with nothing that makes sense: %s", operation, reason)
+    logger.error("Cognito %s sent an invalid response: %s", operation, reason)
     return IdentityUnavailable()
 
 
 class _NoFailure(Exception):
-    """Cognito answered an error that the caller is not told."""
+    """An error of Cognito that the caller does not see."""
 
 
 def _is_missing(error: ClientError) -> bool:
-    """Tell whether a server that is not AWS says that it lacks the operation."""
+    """Return whether a server that is not AWS says that it lacks the operation."""
     if code_of(error) in _MISSING_CODES or status_of(error) in _MISSING_STATUSES:
         return True
     return _is_nameless(error) and bool(_MISSING_WORDS.search(message_of(error)))
 
 
 def _is_nameless(error: ClientError) -> bool:
-    """Tell whether a server failed without an error code of AWS's, as other servers do."""
+    """Return whether a server failed without an error code of AWS's, as other servers do."""
     server_error = 500
     return status_of(error) >= server_error and not code_of(error).strip("0123456789")
 
 
 def status_of(error: ClientError) -> int:
-    """Return the HTTP status of AWS's answer."""
+    """Return the HTTP status of AWS's response."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 400)
 
 
@@ -573,7 +575,7 @@ def translated(
 ) -> IdentityError | _NoFailure:
     """Find the exception for an error of Cognito's.
 
-    `parameters` are what was sent; `meaning` takes the operation's place in the table.
+    `parameters` are what was sent. `meaning` takes the operation's place in the table.
     """
     operation, code, message = error.operation_name, code_of(error), message_of(error)
     sent = table.values_of(parameters)
@@ -590,7 +592,7 @@ def translated(
 def failure(
     row: Row, operation: str, code: str, *, trigger: str = "", text: str = ""
 ) -> IdentityError | _NoFailure:
-    """Make the exception that a row stands for, and log what an operator should know.
+    """Make the exception of a row, and log what an operator should know.
 
     `code` is AWS's, or the class of botocore's exception. `text` is what the `trigger` says.
     """
@@ -603,7 +605,7 @@ def failure(
     elif row.error is IdentityUnavailable or isinstance(row.error, Outcome):
         logger.warning("Cognito %s failed: %s", operation, code)
     elif row.error is InvalidRequest and not row.message:
-        # Told as the caller's mistake; if all callers make it, it is not theirs.
+        # The response names it as the caller's mistake. If all callers make it, it is not theirs.
         logger.warning("Cognito %s did not accept a value, and did not say which", operation)
     if isinstance(row.error, Outcome):
         return _NoFailure()

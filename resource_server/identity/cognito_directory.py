@@ -41,7 +41,7 @@ _API_NAMES = {
     "describe_user_pool": "DescribeUserPool",
     "list_users": "ListUsers",
 }
-"""Boto3's names and the API's, which is asked for before there is a client."""
+"""Boto3's names and the API's. The latter is needed before there is a client."""
 
 
 class CognitoUserDirectory:
@@ -136,7 +136,7 @@ class CognitoUserDirectory:
                     UserPoolId=self._pool_id, **parameters
                 )
         except NoTurn:
-            logger.warning("Cognito %s was not asked: it is slow, and others wait", name)
+            logger.warning("Cognito %s was not called: Cognito is slow, and other calls wait", name)
             raise IdentityUnavailable from None
         except BotoCoreError as error:
             # Its text may repeat parameters: the class says enough.

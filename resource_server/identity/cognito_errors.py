@@ -74,7 +74,7 @@ _REFRESHING = ("GetTokensFromRefreshToken", REFRESH)
 class Outcome(Enum):
     """An error that changes nothing for the caller."""
 
-    CODE_SENT = "answered as if a code had been sent"
+    CODE_SENT = "the response is the same as if a code had been sent"
     CODE_UNDELIVERED = "the account exists, its code was not delivered"
 
 
@@ -150,7 +150,7 @@ _CHECK_CREDENTIALS = _set_up(
 )
 _CHECK_CLOCK = _set_up("AWS does not accept the signature's time: check this machine's clock")
 _CHECK_ENDPOINT = _set_up(
-    "The endpoint does not answer as Cognito: check "
+    "The endpoint does not respond as Cognito: check "
     "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER, and proxies in between"
 )
 _CHECK_REVOCATION = _set_up(
@@ -161,7 +161,7 @@ _CHECK_TLS = _set_up(
 )
 _CHECK_REQUEST = _set_up("Cognito does not accept a value that this service sets: check settings")
 UNKNOWN = _set_up(
-    "Cognito answered an error that this release does not know: read its API reference"
+    "Cognito returned an error that this release does not know: read its API reference"
 )
 
 _WRONG_NAME = _invalid("Send the username that came with the challenge")
@@ -214,7 +214,7 @@ CODES: Mapping[str, Row] = {
     "UserNotConfirmedException": Row(errors.NotConfirmed),
     "UserPoolTaggingException": _CHECK_POOL_SETTINGS,
     "UsernameExistsException": Row(UsernameTaken),
-    # Errors that every AWS service may answer (API reference, "Common errors")
+    # Errors that every AWS service may return (API reference, "Common errors")
     "AccessDenied": _CHECK_CREDENTIALS,
     "AccessDeniedException": _CHECK_CREDENTIALS,
     "ExpiredToken": _CHECK_CREDENTIALS,
@@ -338,7 +338,7 @@ OPERATIONS: Mapping[tuple[str, str], Row] = {
     ),
     # A page's token that has grown old: the command is run again.
     ("ListUsers", "InvalidParameterException"): OUTAGE,
-    # Who asks for a code learns nothing of the account.
+    # A request for a code reveals nothing of the account.
     **_each(
         _SENDING,
         {
@@ -392,7 +392,7 @@ OPERATIONS: Mapping[tuple[str, str], Row] = {
 class Message:
     """How a message begins, which code it comes with, and what it means.
 
-    `operations` limits it; empty means all.
+    `operations` limits it. Empty means all.
     """
 
     begins: str
@@ -456,7 +456,7 @@ MESSAGES: Sequence[Message] = (
     Message("Attributes did not conform", _WRONG_ATTRIBUTE, _WITH_ATTRIBUTES),
     Message("Attribute value for ", _WRONG_ATTRIBUTE, _WITH_ATTRIBUTES),
     Message("Invalid attributes given", _MISSING_ATTRIBUTE, _WITH_ATTRIBUTES),
-    # Sign-in: the response does not tell whether name, password or account was wrong
+    # Sign-in: the response does not say whether name, password or account was wrong
     Message("Incorrect username or password", Row(errors.WrongPassword), ("ChangePassword",)),
     Message("Incorrect username or password", _BAD_CREDENTIALS, (*_SIGN_IN, *_CHALLENGE)),
     Message("User is disabled", _BAD_CREDENTIALS, (*_SIGN_IN, *_CHALLENGE)),
@@ -498,14 +498,14 @@ MESSAGES: Sequence[Message] = (
     Message("Refresh Token ", _BAD_REFRESH_TOKEN, (*_REFRESHING, "RevokeToken")),
     Message("Invalid Refresh Token", _BAD_REFRESH_TOKEN, (*_REFRESHING, "RevokeToken")),
 )
-"""The last resort, since some codes stand for a dozen situations; the first that fits counts."""
+"""The last resort, since some codes have a dozen meanings. The first that fits counts."""
 
 _WITH_TRIGGERS = {
     *("ConfirmForgotPassword", "ConfirmSignUp", "SignUp", "UpdateUserAttributes"),
     *("InitiateAuth", "RespondToAuthChallenge", *_REFRESHING, *_SENDING),
 }
 TRIGGERS: Mapping[str, Row] = {
-    # A migration asks for users whom the pool does not have: its rejection means an unknown user.
+    # A migration looks for users whom the pool does not have: its rejection means an unknown user.
     "UserMigration InitiateAuth": _BAD_CREDENTIALS,
     "UserMigration ForgotPassword": _CODE_SENT,
 }
@@ -596,7 +596,7 @@ def meaning(
     Args:
         operation: as the API calls it, or REFRESH.
         code: AWS's error code, or what botocore puts in its place.
-        message: Cognito's text, which only tells situations apart.
+        message: Cognito's text, which only distinguishes situations.
         status: HTTP status of the response.
         sent: values of the request, which the message may quote.
     """
@@ -617,7 +617,7 @@ def meaning(
 
 
 def sdk_meaning(operation: str, error: botocore.BotoCoreError) -> Row:
-    """Tell what it means that botocore sent nothing, or got no response."""
+    """Return what it means that botocore sent nothing, or got no response."""
     if isinstance(error, botocore.ParamValidationError):
         report = str(error.kwargs.get("report", ""))
         found = _INVALID_PARAMETER.match(report.partition("\n")[0])
@@ -661,7 +661,7 @@ def _of_message(operation: str, code: str, message: str) -> Row | None:
 
 
 def _of_parameters(operation: str, names: Sequence[str]) -> Row | None:
-    """Tell what it means that parameters with these names were not accepted."""
+    """Return what it means that parameters with these names were not accepted."""
     found = [part for name in names for part in re.split(r"[.\[\]]+", name) if part]
     for part in found:
         if fix := SET_UP_PARAMETERS.get(part.lower()):
@@ -677,7 +677,7 @@ def _of_parameters(operation: str, names: Sequence[str]) -> Row | None:
 
 
 def _of_status(code: str, status: int) -> Row:
-    """Judge an error that no row knows; botocore's code is the status where AWS gave none."""
+    """Judge an error that no row knows. The code of botocore is the status where AWS gave none."""
     if status >= _SERVER_ERROR or status == _TIMEOUT:
         return OUTAGE
     if status == _TOO_MANY:
@@ -696,7 +696,7 @@ def printable_code(code: str) -> str:
 
 
 def trigger_of(message: str) -> str:
-    """Return the name of the trigger that a message is of; empty if it is of none."""
+    """Return the name of the trigger that a message is of. Empty if it is of none."""
     found = _TRIGGER.match(message)
     if found is None:
         return ""

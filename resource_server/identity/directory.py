@@ -7,7 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class DirectoryUser:
-    """A user as the directory has it; `sub` is the key, `username` what operations take.
+    """A user as the directory has it. `sub` is the key, `username` what operations take.
 
     `enabled` is None where the directory does not say it.
     """

@@ -9,7 +9,7 @@
     ├── SignUpClosed             only administrators create accounts
     ├── TriggerRejected          a trigger of the pool said no (carries its message)
     │   └── SignInRejected       to a sign-in or a refresh
-    ├── InvalidRequest           the directory refused a value (can carry a sentence of ours)
+    ├── InvalidRequest           the directory rejected a value (can carry a sentence of ours)
     ├── BadCode                  wrong, used or for an unknown user
     ├── ExpiredCode
     ├── BadRefreshToken          unknown, expired, revoked, used again after its rotation
@@ -62,7 +62,7 @@ class SignUpClosed(IdentityError):
 
 
 class TriggerRejected(IdentityError):
-    """A trigger of the pool rejected the request; `message` is what it says to the user."""
+    """A trigger of the pool rejected the request. `message` is what it says to the user."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -74,7 +74,7 @@ class SignInRejected(TriggerRejected):
 
 
 class InvalidRequest(IdentityError):
-    """The directory does not accept one of the values; `message`, if any, is ours and names it."""
+    """The directory does not accept one of the values. `message`, if any, is ours and names it."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -142,11 +142,11 @@ class TooManyRequests(IdentityError):
 
 
 class IdentityUnavailable(IdentityError):
-    """The directory cannot be reached, or fails; the next request may succeed."""
+    """The directory cannot be reached, or fails. The next request may succeed."""
 
 
 class DirectoryMisconfigured(IdentityUnavailable):
-    """The directory, or this service, is set up in a way that cannot work; trying again is no use.
+    """The directory, or this service, is set up in a way that cannot work. Trying again is no use.
 
     Its text says what an operator has to do.
     """

@@ -42,7 +42,7 @@ class TokenSet:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a request says beside what it asks for.
+    """What a request says beside its purpose.
 
     `metadata` is for the directory's triggers. `encoded_data` describes the user's device to its
     threat protection, `ip_address` is where the request came from.
@@ -77,7 +77,7 @@ class Challenge:
 
     @property
     def name_for_answers(self) -> str | None:
-        """The user name to answer with, if the directory says one: an alias will not do."""
+        """The user name for the response, if the directory names one. An alias will not do."""
         return self.parameters.get("USER_ID_FOR_SRP") or self.parameters.get("USERNAME") or None
 
 
@@ -135,7 +135,7 @@ class IdentityProvider(Protocol):
         device_key: str | None = None,
         context: Context = NO_CONTEXT,
     ) -> TokenSet | Challenge:
-        """Sign a user in; `device_key` names a device that the directory remembers.
+        """Sign a user in. `device_key` names a device that the directory remembers.
 
         Raises BadCredentials, NotConfirmed, PasswordResetRequired, InvalidRequest, SignInRejected.
         """
@@ -151,9 +151,10 @@ class IdentityProvider(Protocol):
     ) -> TokenSet | Challenge:
         """Answer a challenge; `username` as the challenge names it, an alias will not do.
 
-        Raises BadCode, ExpiredCode, PasswordRejected, SignInRejected; InvalidRequest for another
-        name than the challenge's, and for attributes that may not be set; SignInExpired if the
-        session was used or is too old; BadCredentials if the sign-in failed for good.
+        Raises BadCode, ExpiredCode, PasswordRejected, SignInRejected. Raises InvalidRequest for
+        another name than the challenge's, and for attributes that may not be set. Raises
+        SignInExpired if the session was used or is too old. Raises BadCredentials if the sign-in
+        failed for good.
         """
 
     def refresh(
@@ -170,7 +171,7 @@ class IdentityProvider(Protocol):
         one given. Some directories need the `username`, or the `sub`. One that remembers devices
         needs the `device_key` of the sign-in, once the device was confirmed.
 
-        Raises BadRefreshToken, SignInRejected; InvalidRequest if the username is needed.
+        Raises BadRefreshToken, SignInRejected, and InvalidRequest if the username is needed.
         """
 
     def revoke(self, refresh_token: str) -> None:
@@ -196,7 +197,7 @@ class IdentityProvider(Protocol):
     ) -> None:
         """Set a new password with the code that was sent.
 
-        Raises BadCode, ExpiredCode, PasswordRejected, InvalidRequest, TriggerRejected; an unknown
+        Raises BadCode, ExpiredCode, PasswordRejected, InvalidRequest, TriggerRejected. An unknown
         user is a BadCode, too.
         """
 
@@ -226,7 +227,7 @@ class IdentityProvider(Protocol):
         name: str | None = None,
         verifier: DeviceVerifier | None = None,
     ) -> bool:
-        """Confirm the device of a sign-in; return whether the user has to agree to remember it.
+        """Confirm the device of a sign-in. Return whether the user has to agree to remember it.
 
         Raises SessionEnded, InvalidRequest.
         """
@@ -238,9 +239,9 @@ class IdentityProvider(Protocol):
         """
 
     def begin_totp(self, access_token: str) -> str:
-        """Return the secret for an authenticator app (RFC 6238), in base32; no code is asked yet.
+        """Return the secret for an authenticator app (RFC 6238), in base32. It needs no code yet.
 
-        Raises SessionEnded; ConcurrentChange if another request does the same.
+        Raises SessionEnded, and ConcurrentChange if another request does the same.
         """
 
     def confirm_totp(self, access_token: str, code: str, *, device_name: str | None = None) -> None:

@@ -18,7 +18,7 @@ class Places(Protocol):
     """A limit that calls share with other kinds of waits (`WaitLimit` of the token core)."""
 
     def place(self) -> AbstractContextManager[bool]:
-        """Take a place while the context lasts; the value is False if there is none."""
+        """Take a place while the context lasts. The value is False if there is none."""
 
 
 def _monotonic() -> float:
@@ -28,10 +28,10 @@ def _monotonic() -> float:
 class Turns:
     """At most `most` turns at once, between all threads of a process.
 
-    A rush waits for its turn, half a second at most: as long as the directory is quick, nobody is
-    refused. Once the longest turn has taken a second there is no waiting, for whoever waits holds
-    a thread that others need. A turn also takes a place in `crowd`, if there is one: without a
-    place there is no turn. `clock` is monotonic, in seconds.
+    A rush waits for its turn, half a second at most: as long as the directory is quick, no call
+    is rejected. Once the longest turn has taken a second there is no waiting, since a call that
+    waits holds a thread that others need. A turn also takes a place in `crowd`, if there is one:
+    without a place there is no turn. `clock` is monotonic, in seconds.
     """
 
     def __init__(

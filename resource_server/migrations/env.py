@@ -32,7 +32,7 @@ _HAS_TRANSACTION_TIMEOUT = (17,)
 
 
 class MigrationFailed(RuntimeError):
-    """The command did not do its work; Flask-Migrate shows the text without a trace."""
+    """The command did not do its work. Flask-Migrate shows the text without a trace."""
 
 
 def run_migrations() -> None:
@@ -119,7 +119,7 @@ def _named(revision: frozenset[str]) -> str:
 
 
 def _say(line: str) -> None:
-    """Print a line for a `flask db` command; log it where an app migrates by itself."""
+    """Print a line for a `flask db` command. Log it where an app migrates by itself."""
     command = click.get_current_context(silent=True)
     if command is not None and command.parent is not None and command.parent.info_name == "db":
         click.echo(line)
@@ -129,7 +129,7 @@ def _say(line: str) -> None:
 
 @contextlib.contextmanager
 def _alone(engine: Engine) -> Iterator[None]:
-    """Wait until no other machine migrates; the second one finds nothing left to do.
+    """Wait until no other machine migrates. The second one finds nothing left to do.
 
     The lock is held by a transaction of its own, which ends with the connection at the latest. It
     is tried again and again: a waiting statement has a snapshot, for which CREATE INDEX

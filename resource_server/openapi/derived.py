@@ -24,7 +24,7 @@ _TOO_LARGE = Problem(413, sentence(RequestEntityTooLarge()))
 
 
 def of_host(is_for_any: bool) -> Iterator[Problem]:
-    """Yield what the Host header may be refused for."""
+    """Yield what the Host header may be rejected for."""
     yield _NO_HOST
     if not is_for_any:
         yield _OTHER_HOST

@@ -30,14 +30,14 @@ Addresses that are none answer 404, methods that are none 405 with `Allow`.
 
 
 class DocumentError(click.ClickException, ValueError):
-    """A view lacks what the document needs; the `flask` command shows the text without a trace."""
+    """A view lacks what the document needs. The `flask` command shows the text without a trace."""
 
 
 def document(app: Flask, domain: str | None = None, mount: str = "") -> dict[str, Any]:
     """Describe an app in OpenAPI 3.1.
 
     `domain` is the base address of the pool's managed login, `mount` the path below which the app
-    is reached. Nothing else depends on the settings, and neither a database nor AWS is asked.
+    is reached. Nothing else depends on the settings, and it needs neither a database nor AWS.
 
     Raises ValueError, saying what a view or schema lacks.
     """

@@ -95,7 +95,7 @@ def connect(region: str, *, endpoint_url: str | None = None, emulated: bool = Fa
     Args:
         region: The region of the user pool, and so of its Lambda functions.
         endpoint_url: The address of Cognito, if it is not AWS's own of the region.
-        emulated: Whether an emulator answers there.
+        emulated: Whether an emulator is there.
 
     Raises:
         BotoCoreError: AWS_PROFILE names no profile, or AWS's configuration file is malformed.

@@ -64,7 +64,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the service is told and does, to be compared with the pool.
+    """What the service is set up for, to be compared with the pool.
 
     `public` is a client of boto3 for unsigned calls, `pools` those whose tokens are accepted,
     `leeway` the clock difference it allows, `jwks_timeout` in seconds as well,
@@ -198,19 +198,19 @@ class _Examination:
                 "error",
                 "required-attributes",
                 f"The pool requires {', '.join(closed)}, which COGNITO_WRITABLE_ATTRIBUTES does "
-                "not let users set: every sign-up is refused.",
+                "not let users set. Cognito rejects every sign-up.",
                 "add them to COGNITO_WRITABLE_ATTRIBUTES",
             )
         elif required:
             yield Finding(
                 "hint",
                 "required-attributes",
-                f"The pool requires {', '.join(required)}: a sign-up without them is refused.",
+                f"The pool requires {', '.join(required)}: Cognito rejects a sign-up without them.",
                 "let clients send them as attributes of POST /users/signup",
             )
 
     def _devices(self, pool: Mapping[str, Any]) -> Iterator[Finding]:
-        """Say what DeviceConfiguration asks of clients; any value in it turns it on."""
+        """Say what DeviceConfiguration requires of clients. Any value in it turns it on."""
         devices = pool.get("DeviceConfiguration")
         if devices is None:
             return

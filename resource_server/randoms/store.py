@@ -142,7 +142,7 @@ class OwnedRandoms:
             )
             if changed:
                 return changed[0]
-            self._account()  # it was not the bounds, if the token is denied
+            self._account()  # it was not the bounds, if the token is revoked
 
     def delete(self, random_id: int) -> None:
         """Delete one number.
@@ -170,7 +170,7 @@ class OwnedRandoms:
             return connection.execute(statement, {**known, **values}).all()
 
     def _account(self) -> None:
-        """Tell why nothing was found: raise, or make the row of a new user."""
+        """Find out why nothing was found: raise, or make the row of a new user."""
         active_account(self._connections, self._owner, home=self._home)
 
 

@@ -24,7 +24,7 @@ Connect = Callable[[], AbstractContextManager[Connection]]
 
 
 class DatabaseUnavailable(DenyListUnavailable):
-    """The database that holds the deny list does not answer."""
+    """The database that holds the deny list does not respond."""
 
     reason = "database_unavailable"
     description = sqlstates.UNAVAILABLE
@@ -38,16 +38,16 @@ class NotMigrated(DenyListUnavailable):
 
 
 class DenyListSnapshot:
-    """Tells whether a token is denied, and denies tokens.
+    """The deny list: whether a token is revoked, and what revokes tokens.
 
     The view is refreshed in the background when it is half of `poll` seconds old, so that under
     load no request waits; a request that finds it older than `poll`, after a quiet time, waits for
     the refresh, `timeout` seconds at most. While the database is away the rows at hand count; a
     process that never read any cannot tell. What this process writes it sees at once.
 
-    `refresh_days` is how long refresh tokens live: a sign-in that ended stays denied until nobody
-    can renew its tokens. `home` is the pool whose users are meant where no other pool is named;
-    without it, users of any.
+    `refresh_days` is how long refresh tokens live: a sign-in that ended stays revoked until nobody
+    can renew its tokens. `home` is the pool whose users are meant where no other pool is named.
+    Without it, users of any pool are.
 
     `clock` is for ages, `now` the wall clock, both in seconds.
     """
@@ -98,7 +98,7 @@ class DenyListSnapshot:
         Raises DenyListUnavailable if the list was never read and cannot be now.
         """
         age = self._clock() - self._read_at
-        if not 0 <= age < self._poll:  # a clock that went back tells nothing
+        if not 0 <= age < self._poll:  # after a clock went back the age is unknown
             self._flight.wait()
             if self._read_at == -math.inf:
                 raise self._unavailable(self._flight.retry_after)
@@ -115,7 +115,7 @@ class DenyListSnapshot:
         pool_id: str | None = None,
         then: Callable[[Connection], object] | None = None,
     ) -> None:
-        """Deny every token that a user of a pool was issued until now, by whichever clock.
+        """Revoke every token that a user of a pool was issued until now, by whichever clock.
 
         Without `pool_id` it is the home pool. `then` does what belongs into the same transaction.
         """
@@ -142,7 +142,7 @@ class DenyListSnapshot:
             self._write([self._own_entry(token)])
 
     def revoke_sessions(self, token: AccessToken) -> None:
-        """Deny every sign-in of a token's user until now; signing in again at once works.
+        """Revoke every sign-in of a token's user until now. Signing in again at once works.
 
         `iat` has whole seconds: the sign-in at hand is named, the others are cut off by time. It
         is Cognito's time against ours, so the clocks must agree to a second (NTP).
@@ -183,7 +183,7 @@ class DenyListSnapshot:
                 self._note(entry)
 
     def _entry(self, kind: Kind, value: str, issued_before: int, pool_id: str | None) -> Entry:
-        """Deny something for as long as what it denies can live or be renewed.
+        """Revoke something for as long as what it revokes can live or be renewed.
 
         A renewed token has the `origin_jti` of its sign-in, but a later `iat` and another `jti`.
         """
@@ -191,7 +191,7 @@ class DenyListSnapshot:
         return Entry(kind, value, issued_before, int(self._now()) + lasts, pool_id)
 
     def _own_entry(self, token: AccessToken) -> Entry:
-        """Name a token's sign-in; or the token alone, where nothing names the sign-in."""
+        """Name a token's sign-in, or the token itself where nothing names the sign-in."""
         if token.origin_jti is not None:
             return self._entry("origin_jti", token.origin_jti, _FOR_EVER, token.pool_id)
         return self._entry("jti", token.jti or "", _FOR_EVER, token.pool_id)
@@ -202,7 +202,7 @@ class DenyListSnapshot:
         return 1 if never_read else min(back_off(failures), max(1, self._poll))
 
     def _read_or_explain(self) -> None:
-        """Read the list; an error says what to do, and repeats no statement."""
+        """Read the list. An error says what to do, and repeats no statement."""
         try:
             self._read()
         except SQLAlchemyError as error:

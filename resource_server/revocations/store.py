@@ -9,7 +9,7 @@ from resource_server.revocations.models import Kind, Revocation
 
 
 class Entry(NamedTuple):
-    """What is denied: tokens of this value whose `iat` is below `issued_before` (seconds)."""
+    """What is revoked: tokens of this value whose `iat` is below `issued_before` (seconds)."""
 
     kind: Kind
     value: str
@@ -52,7 +52,7 @@ _COLUMNS = (
 
 
 def add(connection: Connection, entries: Iterable[Entry], *, now: int) -> None:
-    """Deny something, and drop the rows that have expired. Does not commit."""
+    """Revoke something, and drop the rows that have expired. Does not commit."""
     rows = [entry._asdict() for entry in entries]
     statement = insert(Revocation)
     if _is_postgres(connection):

@@ -2,7 +2,7 @@
 
 A proxy cannot keep `/metrics` from the internet by its path: `//metrics`, `/%6detrics`,
 `/metrics/` and a mount in front of it are other paths to the proxy and the same route to the app.
-So the app asks through which listener a request came, and decides after routing.
+So the app looks at the listener that a request came through, and decides after routing.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ ENDPOINTS = frozenset({METRICS, "health.healthz", "health.readyz"})
 def came_through(environ: dict[str, Any], port: int) -> bool:
     """Return whether a request arrived at this TCP port of the machine.
 
-    The server's socket says so, where the server passes it on. `SERVER_PORT` alone may repeat the
+    The server's socket says so, where the server passes it on. `SERVER_PORT` may repeat the
     request's `Host` (gunicorn on a Unix socket).
 
     Args:
@@ -39,7 +39,7 @@ def came_through(environ: dict[str, Any], port: int) -> bool:
 
 
 def register(app: APIFlask, port: int | None, *, metrics_on_main_port: bool) -> None:
-    """Serve metrics on the management port alone, and nothing but metrics and health there.
+    """Serve metrics only on the management port, and nothing but metrics and health there.
 
     Args:
         app: The app whose requests are checked.

@@ -14,7 +14,7 @@ _SPAN = "_resource_server_span"
 
 
 def watch(engine: Engine, tracer: Tracer) -> None:
-    """Make a span of each statement within a trace; it has placeholders, and no values.
+    """Make a span of each statement within a trace. It has placeholders, and no values.
 
     Probes and the poll of the deny list are in no trace, so their statements have no span.
     """

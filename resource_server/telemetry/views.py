@@ -25,9 +25,9 @@ metrics_views = APIBlueprint(
 @refuses(NOT_FOUND_HERE)
 @responds(200, description="The metrics in Prometheus's text format", also="text/plain")
 def metrics() -> Response:
-    """Tell what this service counted, in all of its processes on this machine.
+    """Return what this service counted, in all of its processes on this machine.
 
-    Served on the management port alone: on every other port this address is 404.
+    Served only on the management port: on every other port this address is 404.
     """
     found: Metrics
     mirror: Mirror

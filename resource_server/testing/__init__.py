@@ -9,7 +9,7 @@ this module import nothing that a run without the kit would pay for.
 - pool.py         mints tokens, rotates keys, goes away
 - serving.py      the pool's JWKS: intercepted in each client, or by a server on loopback
 - imports.py      modules that are imported later than the fixture
-- adapters.py     addresses of `requests` that no other mock answers
+- adapters.py     addresses of `requests` that no other mock intercepts
 - cognito_idp.py  Cognito on moto, with its gaps filled
 - clients.py      test clients that are signed in
 - forgeries/      forged tokens by name

@@ -276,7 +276,7 @@ class FakeIdentity:
         name: str | None = None,  # noqa: ARG002
         verifier: DeviceVerifier | None = None,  # noqa: ARG002
     ) -> bool:
-        """See IdentityProvider; no device is remembered, so there is none to confirm."""
+        """See IdentityProvider. No device is remembered, so there is none to confirm."""
         self._account_of(access_token)
         raise InvalidRequest
 

@@ -44,7 +44,7 @@ class _Finder(MetaPathFinder):
 
 
 class _Loader(Loader):
-    """Does what another loader does, and tells when a module was executed."""
+    """Does what another loader does, and reports when a module was executed."""
 
     def __init__(self, loader: Loader, imported: Imported) -> None:
         self._loader = loader
@@ -55,9 +55,9 @@ class _Loader(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Do as the other loader, then tell."""
+        """Do as the other loader, then report."""
         self._loader.exec_module(module)
         if module.__spec__ is not None:
-            module.__spec__.loader = self._loader  # who reads resources asks for it
+            module.__spec__.loader = self._loader  # readers of resources use it
         module.__loader__ = self._loader
         self._imported(module)

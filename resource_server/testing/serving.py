@@ -1,4 +1,4 @@
-"""A pool's JWKS, answered to whoever downloads it.
+"""A pool's JWKS, for every client that downloads it.
 
 `requests`, urllib, urllib3 and httpx are intercepted, each by its own means, since most verifiers
 download with them: ours, Authlib's and python-jose's recipes, PyJWT's PyJWKClient, FastAPI apps. A
@@ -122,7 +122,7 @@ def _urllib(answers: Mapping[str, Answer]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _httpx(answers: Mapping[str, Answer]) -> Iterator[None]:
-    """Answer to the clients of httpx, and of what it is called from version 2 on.
+    """Intercept the clients of httpx, and of what it is called from version 2 on.
 
     They are not imported for it. One that is imported later is patched then.
     """
@@ -138,7 +138,7 @@ def _httpx(answers: Mapping[str, Answer]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _urllib3(answers: Mapping[str, Answer]) -> Iterator[None]:
-    """Answer to every connection pool of urllib3 there is or will be."""
+    """Intercept every connection pool of urllib3 there is or will be."""
     before = HTTPConnectionPool.urlopen
 
     def urlopen(pool: HTTPConnectionPool, method: str, url: str, *args: Any, **kwargs: Any) -> Any:

@@ -13,7 +13,7 @@ _ENTRY_BYTES = 350  # the digest, the tuple around the token, and their places i
 
 
 def size_of(token: AccessToken) -> int:
-    """Return about how many bytes of memory a remembered token takes.
+    """Return about how many bytes of memory a cached token takes.
 
     Most of it are the payload and the groups of its user, up to 60,000 bytes.
     """
@@ -44,7 +44,7 @@ class TokenCache:
 
     @property
     def bytes_used(self) -> int:
-        """About how much memory the tokens take; one in both generations counts twice."""
+        """About how much memory the tokens take. One in both generations counts twice."""
         return self._young_bytes + self._old_bytes
 
     def get(self, digest: bytes) -> Remembered | None:
@@ -57,7 +57,7 @@ class TokenCache:
         return entry
 
     def put(self, digest: bytes, entry: Remembered) -> None:
-        """Remember a token, unless it alone takes more than half of the memory."""
+        """Cache a token, unless it takes more than half of the memory by itself."""
         size = size_of(entry[0])
         if self._half == 0 or size > self._half_bytes:
             return
@@ -68,6 +68,6 @@ class TokenCache:
         self._young_bytes += size
 
     def drop(self, digest: bytes) -> None:
-        """Forget a token; its memory counts until its generation goes."""
+        """Forget a token. Its memory counts until its generation goes."""
         self._young.pop(digest, None)
         self._old.pop(digest, None)

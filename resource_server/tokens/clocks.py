@@ -1,4 +1,4 @@
-"""The clocks, looked up when they are asked: a test that freezes or moves the time is followed."""
+"""The clocks, looked up at each call: a test that freezes or moves the time is followed."""
 
 import time
 
@@ -21,7 +21,7 @@ def elapsed() -> float:
 def is_within(seconds: float, since: float, now: float) -> bool:
     """Return whether fewer than `seconds` have passed.
 
-    A clock that went back tells nothing: the time counts as over.
+    After a clock went back the time counts as over.
     """
     return 0 <= now - since < seconds
 

@@ -19,7 +19,7 @@ _MEBIBYTE = 1024 * 1024
 # All that is sent beside the request line and `Host`. `identity`: what arrives is as long as what
 # is read, so that a small response cannot unpack to a large one.
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "resource-server"}
-# The order is boto3's, which reads the first two; requests reads the last two.
+# The order is boto3's, which reads the first two, and requests reads the last two.
 _CA_BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -51,7 +51,7 @@ def download(address: str, *, timeout: float, max_bytes: int) -> bytes:
         if response.status_code != requests.codes.ok:
             raise ValueError(f"the server answered {response.status_code}")
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise ValueError("the server sent an encoding that was not asked for")
+            raise ValueError("the server sent an encoding that was not requested")
         body = bytearray()
         try:
             while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=False):
@@ -67,7 +67,7 @@ def download(address: str, *, timeout: float, max_bytes: int) -> bytes:
 
 
 def _ca_bundle() -> str | bool:
-    """Return the file or directory of certificates to trust; True stands for certifi's."""
+    """Return the file or directory of certificates to trust. True means certifi's."""
     paths = (os.environ.get(name, "").strip() for name in _CA_BUNDLES)
     return next(filter(None, paths), True)
 
@@ -77,7 +77,7 @@ class _Deadline(HTTPAdapter):
 
     The timeout of requests and urllib3 is for one read of the socket: a server that sends a byte
     now and then, in its headers or its TLS handshake, would hold a download for as long as it
-    likes. `shutdown` from another thread wakes whoever reads.
+    likes. `shutdown` from another thread ends the read.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -89,7 +89,7 @@ class _Deadline(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Let connections tell their sockets."""
+        """Let connections report their sockets."""
         super().init_poolmanager(*args, **kwargs)
         self._watch(self.poolmanager)
 

@@ -29,9 +29,9 @@ def back_off(failures: int) -> float:
 
 
 class WaitLimit:
-    """At most `most` threads of a process wait at once; nobody queues for a place.
+    """At most `most` threads of a process wait at once. No thread queues for a place.
 
-    A thread that waits serves nobody. So a server with more threads than places always has one
+    A thread that waits serves no request. So a server with more threads than places always has one
     left for requests that need not wait.
     """
 
@@ -45,7 +45,7 @@ class WaitLimit:
 
     @contextmanager
     def place(self) -> Iterator[bool]:
-        """Take a place while the context lasts; the value is False if there is none."""
+        """Take a place while the context lasts. The value is False if there is none."""
         places = self._places
         taken = places.acquire(blocking=False)
         try:
@@ -56,7 +56,7 @@ class WaitLimit:
 
 
 class Flight:
-    """One run in progress, since `began`; whoever needs its outcome waits for `done`."""
+    """One run in progress, since `began`. Threads that need its outcome wait for `done`."""
 
     def __init__(self, began: float, *, follows_failure: bool) -> None:
         self.began = began
@@ -68,7 +68,7 @@ class SingleFlight:
     """Runs `action` in the background, never twice at once; failures back off.
 
     A run that takes longer than `timeout` seconds counts as failed for those who wait, and another
-    may start; if it succeeds after all, what it did counts. `clock` is in seconds; `back_off` says
+    may start. If it succeeds after all, what it did counts. `clock` is in seconds. `back_off` says
     how many to wait after so many failures in a row.
 
     For `patience` seconds since a run began, all threads wait that need it. After that, and for
@@ -141,7 +141,7 @@ class SingleFlight:
         self._start()
 
     def start_or_wait(self, seconds: float) -> None:
-        """Start a run in the background; after a failed one, whoever starts the next waits for it.
+        """Start a run in the background. After a failed one, the caller that starts the next waits.
 
         Where the processor stops after each response (AWS Lambda), no run in the background ever
         ends. The wait is `seconds` at most, and only with a place in `waiting`.
@@ -163,7 +163,7 @@ class SingleFlight:
 
         Failures forbid a new run for a while. So does a run that ended since `seen`, the value of
         `ended` when the caller last looked: it may have brought what the caller needs. `allowed` is
-        asked last, with the time, when nothing else forbids a new run. `patient=False` waits only
+        called last, with the time, when nothing else forbids a new run. `patient=False` waits only
         with a place in `waiting`.
 
         Return False if there is a run to wait for and too many threads wait already.

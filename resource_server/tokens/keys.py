@@ -101,7 +101,7 @@ def _public_key(member: dict[str, Any]) -> RSAPublicKey | None:
 def require_https(uri: str) -> None:
     """Raise ValueError unless an address is https, or http on loopback.
 
-    A user name or a password in it is refused: addresses are logged.
+    A user name or a password in it is rejected: addresses are logged.
     """
     address = urlsplit(uri)
     if address.scheme != "https" and address.hostname not in LOOPBACK:
@@ -256,7 +256,7 @@ class KeyStore:
         return keys
 
     def _has_cooled(self, now: float) -> bool:
-        """Tell whether an unknown key may cause a download; if so, the next pause begins."""
+        """Return whether an unknown key may cause a download. If so, the next pause begins."""
         if is_within(self._cooldown, self._looked_at, now):
             return False
         self._looked_at = now

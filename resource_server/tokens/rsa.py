@@ -35,7 +35,7 @@ def _small_primes() -> int:
 
 @functools.lru_cache(maxsize=64)
 def weakness(modulus: int, exponent: int) -> str | None:
-    """Return what is wrong with a public key, as a sentence; None for a key that may serve.
+    """Return what is wrong with a public key, as a sentence, or None for a key that may serve.
 
     It takes some milliseconds for a key of 2048 bits, once for each key.
     """
@@ -56,7 +56,7 @@ def weakness(modulus: int, exponent: int) -> str | None:
 
 
 def _has_close_factors(modulus: int) -> bool:
-    """Tell whether some rounds of Fermat's method find two factors; they may be equal."""
+    """Return whether some rounds of Fermat's method find two factors. They may be equal."""
     root = math.isqrt(modulus - 1) + 1
     for middle in range(root, root + _FERMAT_ROUNDS):
         rest = middle * middle - modulus

@@ -10,7 +10,7 @@ environment, maps Cognito groups to scopes instead; `*` stands for every user::
     SCOPES_BY_GROUP={"*": "me", "players": "randoms", "admins": "me randoms admin"}
 
 Under V3_0 Cognito also runs the function for the client credentials grant. A machine is no user and
-gets no scope from the settings above. `SCOPES_BY_CLIENT` maps ids of app clients to scopes; `*`
+gets no scope from the settings above. `SCOPES_BY_CLIENT` maps ids of app clients to scopes. `*`
 stands for every app client::
 
     SCOPES_BY_CLIENT={"1example23456789": "randoms"}
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def handler(event: dict[str, Any], context: object = None) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """Answer the event with the scopes to add; nothing else about the tokens changes.
+    """Return the event with the scopes to add. Nothing else about the tokens changes.
 
     No `groupOverrideDetails` is sent, since an empty one would take the user's groups away, and no
     scope is suppressed: `aws.cognito.signin.user.admin` is needed to sign out. An event to which

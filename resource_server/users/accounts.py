@@ -45,7 +45,7 @@ class TokenDenied(Exception):
 
 
 class Holder(Protocol):
-    """What is needed of an access token: whose it is, and what a denial may name it by."""
+    """What is needed of an access token: whose it is, and what a revocation may name it by."""
 
     @property
     def sub(self) -> str:
@@ -136,7 +136,7 @@ def key_of(token: Holder, home: str | None) -> str:
 
 
 def named_by(token: Holder) -> dict[str, Any]:
-    """Return what DENIED asks of a token."""
+    """Return what DENIED needs of a token."""
     return {
         "its_sub": token.sub,
         "its_origin_jti": token.origin_jti,
@@ -193,10 +193,10 @@ def describe(
 
 
 def remove(connection: Connection, key: str) -> None:
-    """Delete the row of an account and all that belongs to it; it may be gone already.
+    """Delete the row of an account and all that belongs to it. It may be gone already.
 
-    Deny the user's tokens in the same transaction. From here to its end no row of this key is
-    made; after it, the denial is seen by whoever would make one.
+    Revoke the user's tokens in the same transaction. From here to its end no row of this key is
+    made. After it, a request that would make one sees the revocation.
     """
     lock(connection, key)
     connection.execute(_REMOVE, {"owner": key})
@@ -205,7 +205,7 @@ def remove(connection: Connection, key: str) -> None:
 def _add_unless_denied(connections: Connections, key: str, token: Holder) -> None:
     with connections.transaction() as connection:
         # Without the lock, an INSERT could wait for a DELETE of the same row, and go on by what
-        # was committed before both: the denial would come too late for it.
+        # was committed before both: the revocation would come too late for it.
         lock(connection, key)
         new = select(literal(key, String), literal(token.username or token.sub, String))
         row = insert_user(connection.dialect).from_select(["sub", "username"], new.where(~DENIED))

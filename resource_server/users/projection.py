@@ -26,7 +26,7 @@ class Denies(Protocol):
         pool_id: str | None = None,
         then: Callable[[Connection], object] | None = None,
     ) -> None:
-        """Deny every token that these users were issued until now.
+        """Revoke every token that these users were issued until now.
 
         `then` does what belongs into the same transaction.
         """
@@ -130,7 +130,7 @@ def apply(
 ) -> None:
     """Write what `compare` found. Commits. Two at once, or one beside a sign-up, end alike.
 
-    `as_of` is when the directory was asked, in seconds since the epoch. A user who was denied
+    `as_of` is when the directory was read, in seconds since the epoch. A user who was revoked
     since then may have deleted their account: no row is made of what the directory said before.
     """
     # The deny list takes a connection of its own: whoever held one meanwhile might wait for it.
@@ -169,7 +169,7 @@ def _upsert(session: Session) -> ReturningInsert[Any]:
 
 
 def _denied_since(session: Session, subs: Collection[str], as_of: float | None) -> frozenset[str]:
-    """Return who was denied since a time; until the commit nobody else makes or removes rows."""
+    """Return who was revoked since a time. Other processes change no rows until the commit."""
     if as_of is None or not subs:
         return frozenset()
     accounts.lock(session.connection(), *subs)

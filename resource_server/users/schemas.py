@@ -1,7 +1,8 @@
 """What clients send and get about users.
 
-A field takes what Cognito's own operation takes (API reference; botocore's model of `cognito-idp`),
-and is passed on as it was sent, without normalisation. Only the full name is trimmed.
+A field takes what Cognito's own operation takes (API reference, botocore's model of
+`cognito-idp`). It is passed on as it was sent, without normalisation. Only the full name is
+trimmed.
 """
 
 import unicodedata
@@ -183,7 +184,7 @@ class ResendIn(InContext):
     username: Username
 
 
-# What answers each challenge (API reference, RespondToAuthChallenge): any one of the sets.
+# The responses to each challenge (API reference, RespondToAuthChallenge): one of the sets.
 # USERNAME and SECRET_HASH are not among them, because this service sends those.
 _SRP = {"PASSWORD_CLAIM_SIGNATURE", "PASSWORD_CLAIM_SECRET_BLOCK", "TIMESTAMP"}
 _ANSWERS: dict[str, tuple[set[str], ...]] = {
@@ -381,7 +382,7 @@ class DeviceIn(Schema):
 
 
 class DeviceOut(Schema):
-    """The device was confirmed; refreshing with its key works from now on."""
+    """The device was confirmed. Refreshing with its key works from now on."""
 
     model_config = shown({"message": "Device confirmed", "user_confirmation_necessary": False})
 
@@ -509,7 +510,7 @@ class UserOut(Numbered):
 
 
 class OtherSignInOut(Schema):
-    """Nothing was ended; the app client rotates refresh tokens, so that the other one has a new."""
+    """Nothing was ended. The app client rotates refresh tokens, so that the other one has a new."""
 
     model_config = shown(
         {

@@ -230,7 +230,7 @@ def _tokens_or_challenge(result: TokenSet | Challenge, username: str) -> Respons
 
 
 def _token_answer(tokens: TokenSet) -> Response:
-    # Shown to the client, which just got the token from Cognito; nothing is decided by it.
+    # Shown to the client, which just got the token from Cognito. Nothing is decided by it.
     try:
         claims = unverified_claims(tokens.access_token)
     except TokenError:
@@ -293,7 +293,7 @@ def log_out(which: LogoutIn) -> ResponseReturnValue:
 def _end_sign_in(refresh_token: str) -> ResponseReturnValue:
     """End the sign-in of the access token, which the refresh token must belong to.
 
-    A refresh token is opaque. Only a token made from it tells which sign-in it is of.
+    A refresh token is opaque. Only a token made from it names its sign-in.
     """
     renewed = services().identity.refresh(refresh_token, username=current_principal.username)
     current = renewed.refresh_token or refresh_token
@@ -309,7 +309,7 @@ def _end_sign_in(refresh_token: str) -> ResponseReturnValue:
 
 
 def _is_renewed(access_token: str, principal: AccessToken) -> bool:
-    """Tell whether a token, just received from Cognito, is of the same sign-in as another one."""
+    """Return whether a token, just received from Cognito, is of the same sign-in as another one."""
     try:
         claims = unverified_claims(access_token)
     except TokenError:
@@ -502,7 +502,7 @@ def _count(asking: Asking, username: str | None) -> None:
 
 
 def _context(sent: InContext | FormInContext) -> Context:
-    """Gather what Cognito's triggers and threat protection are told of a request.
+    """Gather what Cognito's triggers and threat protection get of a request.
 
     The address is the one that limits count, never one that the caller names.
     """
@@ -515,7 +515,7 @@ def _context(sent: InContext | FormInContext) -> Context:
 
 
 def _require_writable(names: Iterable[str]) -> None:
-    """Refuse attributes that the operator has not opened to users; Cognito decides on the rest."""
+    """Reject attributes that the operator has not opened to users. Cognito decides on the rest."""
     if not set(names) <= set(services().settings.cognito_writable_attributes):
         raise InvalidRequest("An attribute may not be set by users")
 
@@ -532,9 +532,9 @@ def _home() -> str:
 
 
 def _account_token() -> str:
-    """Return the caller's access token, for what Cognito does to the caller's own account.
+    """Return the caller's access token, for operations on the caller's own account.
 
-    Raises InsufficientScope: Cognito would refuse a token without its own scope.
+    Raises InsufficientScope: Cognito would reject a token without its own scope.
     """
     if SIGN_IN_SCOPE not in current_principal.scopes:
         raise InsufficientScope

@@ -43,7 +43,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, operation: str, code: str) -> None:
 
 
 def test_plan_shows_a_table(run: CommandLine, world: World) -> None:
-    """One aligned line per difference; status 5; what is missing for apply is said."""
+    """One aligned line per difference, status 5, and what is missing for apply."""
     result = run("plan")
     assert result.exit_code == 5
     lines = result.stdout.splitlines()
@@ -155,7 +155,7 @@ def test_routes_are_the_source(run: CommandLine, in_step: World) -> None:
     ],
 )
 def test_misuse_is_no_difference(run: CommandLine, arguments: list[str], says: str) -> None:
-    """Wrong usage has the status of every command; 5 would say that the pool differs."""
+    """Wrong usage has the status of every command. 5 would say that the pool differs."""
     result = run(*arguments)
     assert (result.exit_code, says in result.stderr) == (2, True)
 
@@ -200,7 +200,7 @@ def test_no_credentials_is_one_sentence(
 
 
 def test_doctor_shows_faults_and_what_mends_them(run: CommandLine, world: World) -> None:
-    """Errors first, each with its command; status 5; no secret anywhere."""
+    """Errors first, each with its command, status 5, and no secret anywhere."""
     result = run("doctor")
     assert result.exit_code == 5
     lines = result.stdout.splitlines()

@@ -99,7 +99,7 @@ def test_decode_tells_the_verifiers_mind(run: CommandLine, ada: str) -> None:
     ],
 )
 def test_options_that_exclude_each_other(run: CommandLine, arguments: list[str]) -> None:
-    """Such a call asks for no password, and is wrong usage."""
+    """Such a call needs no password, and is wrong usage."""
     result = run("token", *arguments, input=PASSWORD)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Password" not in result.stderr

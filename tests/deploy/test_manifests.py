@@ -296,7 +296,7 @@ def test_ecs_takes_the_task_definition(aws_credentials: None) -> None:
 
 
 def test_nothing_leads_to_the_management_port_from_outside() -> None:
-    """No published port, no Service, no mapping; on loopback, or behind a rule of its own."""
+    """No published port, Service or mapping: on loopback, or behind a rule of its own."""
     services = compose()["services"]
     for name in ("service-1", "service-2"):
         assert "MANAGEMENT_HOST" not in services[name]["environment"]

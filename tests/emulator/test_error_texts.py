@@ -91,7 +91,7 @@ def test_a_taken_name_is_told_without_the_name(cognito: Cognito) -> None:
     ],
 )
 def test_a_weak_password_is_told_the_rule(cognito: Cognito, password: str, rule: str) -> None:
-    """The first that it breaks, wherever a password is set; a blank inside is a symbol."""
+    """The first that it breaks, wherever a password is set. A blank inside is a symbol."""
     told = ("InvalidPasswordException", f"Password did not conform with policy: {rule}")
     pool_id = cognito.boto.create_user_pool(PoolName="default")["UserPool"]["Id"]
     user = {"UserPoolId": pool_id, "Username": "w"}

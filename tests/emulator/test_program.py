@@ -439,7 +439,7 @@ def test_help_needs_no_moto(program: Program) -> None:
 
 
 def test_it_tells_its_version() -> None:
-    """That of the distribution; nothing is served."""
+    """The version is that of the distribution, and nothing is served."""
     shown = CliRunner().invoke(main, ["--version"])
     expected = f"cognito-emulator, version {version('resource-server')}\n"
     assert (shown.exit_code, shown.output) == (0, expected)

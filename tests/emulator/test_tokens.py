@@ -285,7 +285,7 @@ ROLE = "arn:aws:iam::123456789012:role/"
 def test_roles_of_groups_go_by_precedence(
     cognito: Cognito, groups: dict[str, int | None], preferred: str | None
 ) -> None:
-    """Guide, "Assigning precedence values to groups"; ID tokens alone have the roles."""
+    """Guide, "Assigning precedence values to groups". Only ID tokens have the roles."""
     for name, precedence in [*groups.items(), ("plain", 0)]:
         more: dict[str, Any] = {} if precedence is None else {"Precedence": precedence}
         if name != "plain":

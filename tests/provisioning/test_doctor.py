@@ -207,7 +207,7 @@ def test_a_pool_that_is_not_there_is_told_once(patient: Patient) -> None:
     ("writable", "level", "says"),
     [
         (("name",), "error", "requires phone_number, which COGNITO_WRITABLE_ATTRIBUTES does not"),
-        (("phone_number",), "hint", "requires phone_number: a sign-up without"),
+        (("phone_number",), "hint", "Cognito rejects a sign-up without them"),
     ],
 )
 def test_attributes_that_the_pool_requires(

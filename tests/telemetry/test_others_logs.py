@@ -51,7 +51,7 @@ def written(request: pytest.FixtureRequest) -> Iterator[tuple[logging.Logger, io
 def test_a_message_about_a_request_is_the_class_of_its_error(
     written: tuple[logging.Logger, io.StringIO], message: str, arguments: tuple[object, ...]
 ) -> None:
-    """With its traceback, but not with its text, whoever formats it."""
+    """With its traceback, but not with its text, for every formatter."""
     logger, stream = written
     try:
         _fail(ERROR)
@@ -80,7 +80,7 @@ def test_other_messages_are_as_they_were(written: tuple[logging.Logger, io.Strin
 
 
 def test_a_traceback_has_no_text_of_an_exception() -> None:
-    """Neither its own nor that of its cause or context; classes and lines remain."""
+    """Neither its own nor that of its cause or context. Classes and lines remain."""
     try:
         try:
             _fail(KeyError(SECRET))
@@ -107,7 +107,7 @@ def test_what_sends_and_receives_is_quiet_however_the_root_is_set(
 
 
 def test_flask_run_repeats_nothing_that_it_cannot_read(tmp_path: object) -> None:
-    """Not in its answer, which is JSON, nor in its log; nor does the emulator beside it."""
+    """Neither its response, which is JSON, nor its log does. Nor does the emulator beside it."""
     port = free_port()
     command = [sys.executable, "-m", "flask", "--app", "resource_server", "run"]
     command += ["--port", str(port), "--no-reload"]

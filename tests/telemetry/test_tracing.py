@@ -159,7 +159,7 @@ def test_probes_and_polls_leave_no_span(traced: tuple[FlaskClient, Spans]) -> No
 
 
 def test_a_line_of_the_log_has_the_ids_of_its_trace(traced: tuple[FlaskClient, Spans]) -> None:
-    """Those of the request's span, so that one leads to the other; outside there are none."""
+    """Those of the request's span, so that one leads to the other. Outside there are none."""
     client, spans = traced
     lines = []
 

@@ -221,7 +221,7 @@ def test_failures_are_told_by_status_or_exception(good: Verifier) -> None:
     text = report(app_with(good.but(catches=())), good.pool)
     assert re.search(r"^MEDIUM   \d+ attacks: answered 500$", text, re.MULTILINE)
     assert re.search(r"(?m) header-list,", text)
-    # Which nesting json can read depends on Python's version, so these few may be told singly.
+    # Which nesting json can read depends on Python's version, so these few may be listed singly.
     app = app_with(good.but(catches=(ValueError, RecursionError)))
     text = report(app, good.pool)
     assert re.search(r"^MEDIUM   header-list: answered 500$", text, re.MULTILINE)

@@ -89,7 +89,7 @@ def _verifier(pool: CognitoPool) -> CognitoVerifier:
     ],
 )
 def test_keys_are_intercepted_at_aws_own_address(pool: CognitoPool, download: Download) -> None:
-    """Whoever downloads with `requests`, urllib, urllib3 or httpx gets the pool's two keys."""
+    """`requests`, urllib, urllib3 and httpx download the pool's two keys."""
     assert pool.jwks_uri.startswith("https://cognito-idp.eu-west-2.amazonaws.com/")
     with intercepted(pool):
         assert download(pool.jwks_uri) == [pool.keys.id.kid, pool.keys.access.kid]
@@ -143,7 +143,7 @@ def test_httpx_is_told_of_an_outage_and_left_alone_elsewhere(pool: CognitoPool) 
 def test_httpx_that_is_imported_later_is_answered(
     monkeypatch: pytest.MonkeyPatch, pool: CognitoPool, name: str
 ) -> None:
-    """As by an app that imports it in a function; afterwards it is as it was."""
+    """As by an app that imports it in a function. Afterwards it is as it was."""
     for loaded in [each for each in sys.modules if each.partition(".")[0] == name]:
         monkeypatch.delitem(sys.modules, loaded)
     with intercepted(pool):
@@ -163,7 +163,7 @@ def test_httpx_that_is_imported_later_is_answered(
 
 
 def test_urllib3_is_told_of_an_outage(pool: CognitoPool) -> None:
-    """No answer from the pool is urllib3's own error."""
+    """No response from the pool is urllib3's own error."""
     with intercepted(pool):
         with pool.outage(), pytest.raises(urllib3.exceptions.HTTPError):
             _by_urllib3(pool.jwks_uri)

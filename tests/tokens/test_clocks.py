@@ -1,4 +1,4 @@
-"""Clocks are looked up when they are asked, and count the time of a standstill."""
+"""Clocks are looked up at each call, and count the time of a standstill."""
 
 import time
 
@@ -28,7 +28,7 @@ def test_a_moved_clock_is_followed(
 
 
 def test_a_standstill_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The monotonic clock can stop with the machine; the wall clock is set right afterwards."""
+    """The monotonic clock can stop with the machine. The wall clock is set right afterwards."""
     began = elapsed()
     awake, monotonic = time.time() + 600, time.monotonic()
     monkeypatch.setattr(time, "time", lambda: awake)
@@ -47,12 +47,12 @@ def test_a_wall_clock_that_is_set_back_stops_no_time(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(("now", "is_so"), [(10, True), (19.9, True), (20, False), (9.9, False)])
 def test_time_before_the_beginning_is_over(now: float, is_so: bool) -> None:
-    """A clock that went back tells nothing."""
+    """After a clock went back the age is unknown."""
     assert is_within(10, 10, now) is is_so
 
 
 def test_turns_follow_a_moved_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The monotonic clock, too, is looked up when it is asked."""
+    """The monotonic clock, too, is looked up at each call."""
     turns = Turns(1)
     monkeypatch.setattr(time, "monotonic", lambda: 123.0)
     with turns.turn():

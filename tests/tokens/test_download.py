@@ -248,7 +248,7 @@ def test_the_environment_chooses_the_certificates(
     *,
     is_trusted: bool,
 ) -> None:
-    """AWS_CA_BUNDLE first, as with boto3, then those of requests; an empty one counts as unset."""
+    """AWS_CA_BUNDLE first, as with boto3, then those of requests. An empty one counts as unset."""
     context, ours, other = certificates
     names = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
     files = {"ours": ours, "other": other, "missing": f"{ours}.missing"}
@@ -266,7 +266,7 @@ def test_the_environment_chooses_the_certificates(
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip"])
 def test_a_body_that_must_be_unpacked_is_refused(encoding: str) -> None:
-    """No encoding is asked for, so that a kilobyte is never a gigabyte."""
+    """No encoding is requested, so that a kilobyte is never a gigabyte."""
     with responses.RequestsMock() as mock:
         mock.get(URI, body=gzip.compress(KEYS), headers={"Content-Encoding": encoding})
         with pytest.raises(ValueError, match="encoding"):

@@ -338,7 +338,7 @@ def outcome(store: KeyStore, kid: str) -> type[Exception] | None:
 
 
 def test_many_threads_with_unknown_keys_cause_one_download(server: JwksServer, kid: str) -> None:
-    """A flood at once is no more than one; whoever does not wait for it is told to come back."""
+    """A flood at once is no more than one. Requests that do not wait for it get 503."""
     store = server.warm_store(kid)
     found = at_once(30, lambda index: outcome(store, str(index)), server.hold())
     assert set(found) <= {errors.UnknownKey, KeysUnavailable}
@@ -370,7 +370,7 @@ def wait_until_full(limit: WaitLimit) -> None:
 def test_a_download_that_hangs_holds_never_all_threads(
     server: JwksServer, kid: str, new_kid: str, rotated: bytes, *, threads: int
 ) -> None:
-    """Tokens of known keys are verified, others are told at once to come back."""
+    """Tokens of known keys are verified, others get 503 at once."""
     crowd = WaitLimit(threads - 1)
     store = server.warm_store(kid, timeout=60, crowd=crowd)
     server.body, gate = rotated, server.hold()
@@ -606,7 +606,7 @@ def test_after_a_failed_refresh_the_next_caller_waits_for_one(
     server.finish()
     server.hold()
     server.seconds = 3600
-    assert verifier.verify(forge.token())  # with the keys at hand; then the process is stopped
+    assert verifier.verify(forge.token())  # with the keys at hand. Then the process is stopped
     server.seconds, server.body, server.gate = 4200, rotated, None
     with pytest.raises(errors.UnknownKey):
         verifier.verify(forge.token())
@@ -631,7 +631,7 @@ def test_only_one_caller_waits_after_a_failed_refresh(server: JwksServer, kid: s
 
 
 def test_a_clock_that_is_frozen_in_one_thread_makes_no_key_old(good: bytes, kid: str) -> None:
-    """Freezegun leaves the clock to threads of their own: the age is told by the caller's."""
+    """Freezegun leaves the clock to threads of their own: the caller's clock gives the age."""
     tests_thread = threading.current_thread()
 
     def clock() -> float:

@@ -42,7 +42,7 @@ def of_the_flawed_generator() -> int:
 
 @pytest.mark.parametrize("exponent", [65_537, 65_539, 2**255 + 1])
 def test_a_sound_key_has_no_weakness(good: int, exponent: int) -> None:
-    """Cognito's exponent is 65537; FIPS 186-5 allows odd ones of up to 256 bits."""
+    """Cognito's exponent is 65537. FIPS 186-5 allows odd ones of up to 256 bits."""
     assert weakness(good, exponent) is None
 
 
@@ -74,7 +74,7 @@ WEAK: list[Any] = [
 
 @pytest.mark.parametrize(("make", "reason"), WEAK)
 def test_a_badly_made_modulus_is_a_weakness(good: int, make: Any, reason: str) -> None:
-    """Whoever can find the private key signs what he likes."""
+    """Anyone who finds the private key can sign tokens."""
     assert reason in (weakness(make(good), 65_537) or "")
 
 
@@ -82,7 +82,7 @@ def test_a_badly_made_modulus_is_a_weakness(good: int, make: Any, reason: str) -
 def test_one_weak_key_does_not_break_the_set(
     caplog: pytest.LogCaptureFixture, cognito_keys: PoolKeys, good: int, make: Any, reason: str
 ) -> None:
-    """It is passed over, and the log says why; the others serve."""
+    """It is passed over, and the log says why. The others serve."""
     jwk = dict(cognito_keys.access.as_dict(private=False))
     modulus = make(good)
     weak = jwk | {"kid": "weak", "n": encoded(modulus.to_bytes((modulus.bit_length() + 7) // 8))}

@@ -624,7 +624,7 @@ def test_a_pool_is_trusted_once(forge: Forge) -> None:
 
 
 def test_both_issuers_of_a_pool_have_one_pool_id(forge: Forge) -> None:
-    """A deny list can tell pools apart, and does not take one pool for two."""
+    """A deny list can distinguish pools, and does not take one pool for two."""
     pool = forge.pool.user_pool
     verifier = forge.verifier()
     tokens = [verifier.verify(forge.claiming(iss=issuer)) for issuer in pool.issuers]

@@ -144,7 +144,7 @@ _GAPS: dict[type, list[Callable[..., Any]]] = {
 }
 
 _OURS = {operation.__name__ for operation in _GAPS[responses.CognitoIdpResponse]}
-# The operations that are moto's alone, whose errors are put into AWS's words as well.
+# The operations that only moto has, whose errors are put into AWS's words as well.
 _MOTOS: dict[str, Callable[..., Any]] = {
     name: operation
     for name, operation in vars(responses.CognitoIdpResponse).items()

@@ -23,7 +23,7 @@ _LONGEST = 2048
 def require_writable(
     pool: CognitoIdpUserPool, client: CognitoIdpUserPoolClient, names: Iterable[str]
 ) -> None:
-    """Refuse attributes that an app client may not write.
+    """Reject attributes that an app client may not write.
 
     Without WriteAttributes it may write the standard ones (API reference, CreateUserPoolClient).
     """
@@ -37,7 +37,7 @@ def require_writable(
 
 
 def require_mutable(pool: CognitoIdpUserPool, names: Iterable[str]) -> None:
-    """Refuse a change of attributes that are set once."""
+    """Reject a change of attributes that are set once."""
     for name in names:
         own = pool.schema_attributes.get(name)
         if own is not None and own.custom and not own.mutable:
@@ -69,7 +69,7 @@ def missing(pool: CognitoIdpUserPool, attributes: Mapping[str, str]) -> list[str
 
 
 def require_all(pool: CognitoIdpUserPool, attributes: Mapping[str, str]) -> None:
-    """Refuse a sign-up without what the pool requires."""
+    """Reject a sign-up without what the pool requires."""
     for name in missing(pool, attributes):
         raise _nonconforming(f"{name}: The attribute {name} is required")
 

@@ -1,6 +1,6 @@
 """Devices of users, in pools that remember them: their keys bind refresh tokens.
 
-Source: Cognito guide, "Working with user devices in your user pool"; API reference,
+Source: Cognito guide, "Working with user devices in your user pool", and API reference,
 DeviceConfigurationType and GetTokensFromRefreshToken. DEVICE_SRP_AUTH, by which a remembered device
 signs in without a second factor, is not emulated.
 """
@@ -23,14 +23,14 @@ def remembers(pool: CognitoIdpUserPool) -> bool:
 
 
 def make(pool: CognitoIdpUserPool, user: CognitoIdpUser) -> dict[str, str]:
-    """Give a user a device that waits to be confirmed; return NewDeviceMetadata."""
+    """Give a user a device that waits to be confirmed. Return NewDeviceMetadata."""
     key, group = f"{pool.region}_{uuid.uuid4()}", f"-{secrets.token_urlsafe(6)}"
     record_of(user).devices[key] = Device(group_key=group)
     return {"DeviceKey": key, "DeviceGroupKey": group}
 
 
 def require_known(user: CognitoIdpUser, key: str) -> None:
-    """Refuse the key of a device that is not the user's."""
+    """Reject the key of a device that is not the user's."""
     if key not in record_of(user).devices:
         raise _unknown()
 
@@ -45,7 +45,7 @@ def require_for_refresh(user: CognitoIdpUser, token: RefreshToken, key: str | No
 
 
 def confirm_device(self: CognitoIdpResponse) -> ActionResult:
-    """Confirm the device of a sign-in; moto lacks the operation."""
+    """Confirm the device of a sign-in, which moto lacks."""
     pool, user = bearer(self)
     key = parameter(self, "DeviceKey")
     require_known(user, key)

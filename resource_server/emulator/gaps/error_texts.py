@@ -1,6 +1,6 @@
 """Errors in AWS's words, where moto says the bare name, another code or nothing.
 
-Clients show these texts and branch on them. Sources: the API reference for codes; texts as AWS
+Clients show these texts and branch on them. Sources: the API reference for codes, and texts as AWS
 sends them, from public issues.
 """
 
@@ -22,7 +22,7 @@ from resource_server.emulator.gaps.directory import (
     user_status,
 )
 
-# moto's ResourceNotFoundException is the name alone: what AWS says, by the parameter that has it.
+# AWS's text of ResourceNotFoundException, by the parameter. moto's text is only the name.
 _NOT_FOUND = {
     "ClientId": "User pool client {} does not exist.",
     "GroupName": "Group not found.",
@@ -68,7 +68,7 @@ def _not_found(call: CognitoIdpResponse, error: JsonRESTError) -> JsonRESTError:
 
 
 def _exists(call: CognitoIdpResponse, operation: str) -> JsonRESTError:
-    """Say that a name is taken; in pools without names of their own it is an address."""
+    """Say that a name is taken. In pools without names of their own it is an address."""
     username = str(parameter(call, "Username"))
     client_id, pool_id = parameter(call, "ClientId"), parameter(call, "UserPoolId")
     for pool in call.backend.user_pools.values():
@@ -83,7 +83,7 @@ def _exists(call: CognitoIdpResponse, operation: str) -> JsonRESTError:
 
 
 def _validate_password(self: CognitoIdpBackend, user_pool_id: str, password: str) -> None:
-    """Say which rule of the policy is broken, the first of them; moto says that one is."""
+    """Say which rule of the policy is broken, the first of them. For moto one is enough."""
     pool = self.describe_user_pool(user_pool_id)
     if not _PASSWORD.fullmatch(password):
         raise refusal(
@@ -106,7 +106,7 @@ def _weak(reason: str) -> JsonRESTError:
 
 
 def admin_confirm_sign_up(self: CognitoIdpResponse) -> ActionResult:
-    """Refuse to confirm an account that is not waiting for it; moto confirms any."""
+    """Refuse to confirm an account that is not waiting for it, where moto confirms any."""
     user = self.backend.admin_get_user(parameter(self, "UserPoolId"), parameter(self, "Username"))
     if user.status != UserStatus.UNCONFIRMED:
         raise not_authorized(f"User cannot be confirmed. Current status is {user_status(user)}")
@@ -115,7 +115,7 @@ def admin_confirm_sign_up(self: CognitoIdpResponse) -> ActionResult:
 
 
 def delete_user_pool(self: CognitoIdpResponse) -> ActionResult:
-    """Refuse to delete a protected pool; moto deletes it."""
+    """Refuse to delete a protected pool, where moto deletes it."""
     pool = self.backend.describe_user_pool(parameter(self, "UserPoolId"))
     if pool.extended_config.get("DeletionProtection") == "ACTIVE":
         raise refusal(

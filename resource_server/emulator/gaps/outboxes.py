@@ -26,7 +26,7 @@ class SentCode:
 
     @property
     def sentence(self) -> str:
-        """What a terminal shows; the code is in it, and no control character of a name."""
+        """What a terminal shows. The code is in it, and no control character of a name."""
         name, destination, code = map(printable, (self.username, self.destination, self.code))
         return f"Code for {name}, as {self.way} to {destination}: {code}"
 

@@ -106,7 +106,7 @@ def complete_sign_in(
     user: CognitoIdpUser,
     device_key: str | None = None,
 ) -> dict[str, Any]:
-    """Answer a sign-in that needs no more; a pool that remembers devices gives a new one a key."""
+    """Answer a sign-in that needs no more. A pool that remembers devices gives a new one a key."""
     made: dict[str, str] | None = None
     if not devices.remembers(pool):
         device_key = None
@@ -159,9 +159,9 @@ def issue_to_client(
     scopes: Iterable[str],
     metadata: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Make an access token that belongs to nobody but the client (T11).
+    """Make an access token that belongs to the client (client credentials).
 
-    A trigger runs for it under V3_0 alone (guide, "Pre token generation Lambda trigger").
+    Only under V3_0 a trigger runs for it (guide, "Pre token generation Lambda trigger").
     """
     asked = list(scopes)
     changes = trigger.TriggerResult()
@@ -298,7 +298,7 @@ def _groups(user: CognitoIdpUser, result: trigger.TriggerResult) -> dict[str, li
 
 
 def _role_claims(user: CognitoIdpUser, result: trigger.TriggerResult) -> dict[str, Any]:
-    """Return the claims of the groups' IAM roles, which ID tokens alone have."""
+    """Return the claims of the groups' IAM roles, which only ID tokens have."""
     roles, preferred = _roles(user)
     if result.groups is not None:
         roles, preferred = list(result.roles), result.preferred_role
@@ -309,7 +309,7 @@ def _role_claims(user: CognitoIdpUser, result: trigger.TriggerResult) -> dict[st
 def _roles(user: CognitoIdpUser) -> tuple[list[str], str | None]:
     """Return the roles of the user's groups, and the one of the group that takes precedence.
 
-    The lowest value does, and none comes last; two roles of the same value leave no preferred one
+    The lowest value does, and none comes last. Two roles of the same value leave no preferred one
     (guide, "Assigning precedence values to groups").
     """
     ranks = {
@@ -332,7 +332,7 @@ def _run_trigger(
     source: str,
     scopes: list[str],
 ) -> trigger.TriggerResult:
-    """Run the pool's trigger, if it is configured as V2 or V3; V1 changes no access token."""
+    """Run the pool's trigger, if it is configured as V2 or V3. V1 changes no access token."""
     found = _trigger_of(pool)
     if found is None:
         return trigger.TriggerResult()
@@ -365,7 +365,7 @@ def _run(handler: trigger.Handler, event: dict[str, Any]) -> trigger.TriggerResu
 
 
 def _trigger_of(pool: CognitoIdpUserPool) -> tuple[trigger.Handler, str] | None:
-    """Find the pool's trigger and the version of its events; one of the command line is V2."""
+    """Find the pool's trigger and the version of its events. One of the command line is V2."""
     config = pool.extended_config.get("LambdaConfig") or {}
     if not {"PreTokenGenerationConfig", "PreTokenGeneration"} & config.keys():
         return (_default_triggers[0], "2") if _default_triggers else None

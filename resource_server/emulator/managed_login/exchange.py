@@ -110,7 +110,7 @@ def _by_client_credentials(
 
 
 def _client_metadata(form: Mapping[str, str]) -> dict[str, str] | None:
-    """Read what a client tells the trigger (guide, "The token endpoint": aws_client_metadata)."""
+    """Read `aws_client_metadata`, which is for the trigger (guide, "The token endpoint")."""
     text = form.get("aws_client_metadata")
     if not text:
         return None

@@ -13,7 +13,7 @@ class Repeated(ValueError):
 
 
 def once_each(sent: MultiDict[str, str]) -> Mapping[str, str]:
-    """Return the parameters that have a value; one without counts as left out.
+    """Return the parameters that have a value. One without counts as left out.
 
     Raises Repeated, whatever the name and values of the parameter that is.
     """

@@ -1,4 +1,4 @@
-"""Denials by pool and by transaction.
+"""Revocations by pool and by transaction.
 
 Revision ID: 0004
 Revises: 0003

@@ -94,7 +94,7 @@ def test_a_repeated_parameter_is_refused(hosted: Hosted) -> None:
 @pytest.mark.parametrize("path", ["oauth2/authorize", "login", "logout"])
 @pytest.mark.parametrize("value", ["openid", ""])
 def test_no_parameter_is_there_twice(hosted: Hosted, path: str, value: str) -> None:
-    """Neither a known nor an unknown one, with or without a value; its name is not repeated."""
+    """Neither a known nor an unknown one, with or without a value. Its name is not repeated."""
     for name in ("scope", "qzxhunter"):
         sent = urlencode([*hosted.request().items(), ("scope", ""), (name, "a"), (name, value)])
         answer = hosted.browser.get(f"{hosted.base}/{path}?{sent}")
@@ -122,7 +122,7 @@ def test_parameters_without_a_value_count_as_left_out(hosted: Hosted) -> None:
 
 
 def test_a_sign_in_form_names_each_field_once(hosted: Hosted) -> None:
-    """Which of two passwords counts nobody knows."""
+    """It is unclear which of two passwords counts."""
     page = hosted.page()
     refused = hosted.fill_in(page, username="grace", password=[PASSWORD, PASSWORD])  # type: ignore[arg-type]
     assert said(refused) == "A parameter is there more than once."
