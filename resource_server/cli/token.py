@@ -117,7 +117,7 @@ def _answer(challenge: Challenge, username: str) -> TokenSet | Challenge:
     required = json.loads(challenge.parameters.get("requiredAttributes") or "[]")
     if challenge.name not in _PROMPTS or required or challenge.session is None:
         raise click.ClickException(
-            f"The pool wants {printable(challenge.name)}, which cannot be answered at a prompt: "
+            f"The pool wants {printable(challenge.name)}, which this prompt does not support: "
             "sign in through an application that can, or use an account without it."
         )
     name, question = _PROMPTS[challenge.name]
