@@ -1,7 +1,7 @@
 """Parts of paths, of which each item has exactly one spelling.
 
-Werkzeug takes `01`, digits of other scripts and upper-case UUIDs as well, so that caches, logs and
-rules of proxies know one item under several addresses. It also converts numbers of any length.
+Werkzeug takes `01`, digits of other scripts and upper-case UUIDs as well. Caches, logs and rules of
+proxies then know one item under several addresses. It also converts numbers of any length.
 """
 
 import re

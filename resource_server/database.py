@@ -193,7 +193,7 @@ def _drop_readers(engines: list[Engine]) -> None:
     """Replace all connections when one turns out to lead to a server that takes no writes.
 
     After a failover the pooled ones lead to what is a standby now. SQLAlchemy does so where a
-    connection is lost. Here it is told that this one is, and the other pools are emptied, too.
+    connection is lost. Here this one is marked as lost, and the other pools are emptied, too.
     """
     dropped_at = -_READER_PAUSE_SECONDS
 
@@ -285,7 +285,7 @@ def is_migrated(connection: Connection) -> bool:
 
 
 def is_read_only(connection: Connection) -> bool:
-    """Return whether the server takes no writes, as a standby does not (PostgreSQL alone).
+    """Return whether the server takes no writes, as a standby does not (only PostgreSQL).
 
     Raises SQLAlchemyError.
     """

@@ -27,7 +27,7 @@ from resource_server import logs
 from resource_server.edge import MAX_HEADER_BYTES
 
 CANNOT_START = 3
-"""The exit status after a fault that no further attempt will change; gunicorn's own for it."""
+"""The exit status after an error that no restart changes, as gunicorn itself uses it."""
 _NOT_NOW = 1  # what another attempt may change: a port in use
 _PORT_PATIENCE_SECONDS = 5.0
 _PORT_PAUSE_SECONDS = 0.2
@@ -111,8 +111,8 @@ def stop(message: str, status: int = CANNOT_START) -> None:
 def wait_for_ports(cfg: Any) -> None:
     """Wait until the ports to bind are free, for five seconds, else stop with a sentence.
 
-    gunicorn itself logs three lines a second for each attempt. A process that was told to stop may
-    hold the port for a moment.
+    gunicorn itself logs three lines a second for each attempt. A process that is stopping may hold
+    the port for a moment.
     """
     if cfg.reuse_port:
         return

@@ -60,10 +60,10 @@ def healthz() -> ResponseReturnValue:
 @responds(503, NotReady)
 @health.output(Ready)
 def readyz() -> ResponseReturnValue:
-    """Tell whether requests can be served; 503 names what is missing.
+    """Return whether requests can be served. 503 names what is missing.
 
-    Asking also makes a process fetch the pool's keys and read the list of revoked tokens if it has
-    none, so a load balancer's probe warms it up before the first user comes.
+    A probe also makes a process fetch the pool's keys and read the list of revoked tokens if it has
+    none. So a load balancer warms it up before the first user comes.
     """
     missing = _missing_in_database()
     if not services().revocations.ready() and not missing:

@@ -1,7 +1,7 @@
-"""Errors become HTTP answers here: `{"detail": …}`, with the headers that belong to each.
+"""Errors become HTTP responses here: `{"detail": …}`, with the headers that belong to each.
 
-On token endpoints (RFC 6749 §5.2) `error` and `error_description` are added. An answer never holds
-text of an exception that somebody else wrote, but for what a trigger of the user pool says to its
+On token endpoints (RFC 6749 §5.2) `error` and `error_description` are added. A response never has
+the text of a foreign exception. The one exception is what a trigger of the user pool says to its
 users (identity/cognito_errors.py limits it).
 """
 

@@ -10,9 +10,8 @@ class AuthError(HTTPException):
     """An error response of `require_scope`, complete with its headers (RFC 6750 §3).
 
     It is an `HTTPException` with a response, which Flask-RESTful sends as it is. Flask-RESTX sends
-    its headers and `data`.
-    It has no `code`: for one with a code, Flask calls the app's error handlers, and a handler for
-    401 or for HTTPException would build a response without the challenge.
+    its headers and `data`. It has no `code`: for one with a code, Flask calls the app's error
+    handlers. A handler for 401 or for HTTPException would build a response without the challenge.
     """
 
     def __init__(self, response: Response, description: str) -> None:

@@ -41,7 +41,7 @@ class CognitoResourceProtector(ResourceProtector):  # type: ignore[misc]  # Auth
         self.register_token_validator(CognitoTokenValidator())
 
     def check(self, asked: Request, requirement: TokenRequirement) -> None:
-        """Refuse the current request, or remember who is asking.
+        """Reject the current request, or set its principal.
 
         Raises AuthError with the whole response.
         """

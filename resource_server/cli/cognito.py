@@ -166,7 +166,7 @@ def apply_command(*, yes: bool, **options: Any) -> None:
 @_as_json
 @_told_in_a_sentence
 def doctor_command(*, as_json: bool, **options: Any) -> None:
-    """Tell what is wrong with the pool for this service, and how to mend it.
+    """Report what is wrong with the pool for this service, and how to correct it.
 
     Changes nothing. Exits with 5 if there is something to correct, else with 0, 1 on an error.
     """

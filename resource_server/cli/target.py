@@ -49,7 +49,7 @@ def is_flask_db() -> bool:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something is deleted, if there is a terminal to answer at.
+    """Ask before something is deleted, if stdin is a terminal.
 
     Raises click.Abort.
     """

@@ -143,12 +143,12 @@ def _never_retry_a_limit(
 
 
 class CognitoIdentityProvider:
-    """An IdentityProvider that asks Cognito.
+    """An IdentityProvider that calls Cognito.
 
-    `client_secret` is None for a public app client; then no SECRET_HASH is sent. No more than
-    `calls_at_once` calls wait for Cognito at any time; more are IdentityUnavailable at once while
-    it is slow, so that it does not hold every thread of this process. Each call also takes a place
-    in `crowd`, if there is one.
+    `client_secret` is None for a public app client. Then no SECRET_HASH is sent. No more than
+    `calls_at_once` calls wait for Cognito at any time. While it is slow, further calls raise
+    IdentityUnavailable at once, so that it does not hold every thread of this process. Each call
+    also takes a place in `crowd`, if there is one.
     """
 
     def __init__(
@@ -253,10 +253,9 @@ class CognitoIdentityProvider:
     ) -> TokenSet:
         """See IdentityProvider.
 
-        GetTokensFromRefreshToken works with and without rotation and needs no name. A server that
-        lacks it (other servers than AWS) is asked with REFRESH_TOKEN_AUTH, whose SECRET_HASH wants
-        the real user name or the `sub`, never an e-mail address. What it lacks is remembered for
-        ten minutes.
+        GetTokensFromRefreshToken works with and without rotation and needs no name. A server other
+        than AWS may lack it. The app then uses REFRESH_TOKEN_AUTH for ten minutes. Its SECRET_HASH
+        needs the real user name or the `sub`, never an e-mail address.
         """
         answer = None
         if time.monotonic() >= self._lacks_refresh_until:
@@ -434,7 +433,7 @@ class CognitoIdentityProvider:
     def _ask(
         self, operation: str, meaning: str | None = None, /, **parameters: Any
     ) -> dict[str, Any]:
-        """Call Cognito. Raises ClientError where Cognito answers an error."""
+        """Call Cognito. Raises ClientError where Cognito returns an error."""
         try:
             with self._turns.turn():
                 answer: dict[str, Any] = getattr(self._client, operation)(**parameters)

@@ -45,7 +45,7 @@ _API_NAMES = {
 
 
 class CognitoUserDirectory:
-    """A UserDirectory that asks Cognito, two calls at once at most, each with a place in `crowd`.
+    """A UserDirectory that calls Cognito, two calls at once at most, each with a place in `crowd`.
 
     `make_client` is called at the first need; two threads may make one each, which is harmless.
     """

@@ -1,7 +1,7 @@
 """What each error of Cognito means to the caller, in one table.
 
-Cognito answers every mistake with HTTP 400, and has one code for many situations. The rows below
-say for each operation and each error whose mistake it is:
+Cognito returns HTTP 400 for every mistake, and has one code for many situations. The rows below say
+for each operation and each error whose mistake it is:
 
 - the caller's: an exception that becomes a 4xx response, with a sentence that names the mistake
 - our set-up: DirectoryMisconfigured (503 without Retry-After), and an ERROR log with the fix
@@ -82,7 +82,7 @@ class Outcome(Enum):
 class Row:
     """What an error means.
 
-    `fix` tells an operator what to do, for DirectoryMisconfigured. `message` is the sentence for
+    `fix` says what an operator has to do, for DirectoryMisconfigured. `message` is the sentence for
     the caller where the exception's own says too little. `retry_after` is in seconds.
     """
 

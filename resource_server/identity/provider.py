@@ -167,7 +167,7 @@ class IdentityProvider(Protocol):
     ) -> TokenSet:
         """Trade a refresh token for new tokens (RFC 6749 §6).
 
-        The answer always has a refresh token: a new one where the directory rotates them, else the
+        The result always has a refresh token: a new one where the directory rotates them, else the
         one given. Some directories need the `username`, or the `sub`. One that remembers devices
         needs the `device_key` of the sign-in, once the device was confirmed.
 

@@ -68,7 +68,8 @@ class Service:
 
     `public` is a client of boto3 for unsigned calls, `pools` those whose tokens are accepted,
     `leeway` the clock difference it allows, `jwks_timeout` in seconds as well,
-    `writable_attributes` what users may set. `emulated` says that an emulator answers for Cognito.
+    `writable_attributes` what users may set. `emulated` says that the endpoint of Cognito is an
+    emulator.
     """
 
     target: Target

@@ -4,7 +4,7 @@ What changes rows looks at the deny list, too: a token that was revoked a moment
 process, reads for a while (REVOCATION_POLL_SECONDS), but writes nothing.
 
 One statement does each of these, built once and sent by itself, without a transaction around it
-(docs/performance.md): it finds rows of the owner's alone, and none for an account that is disabled.
+(docs/performance.md): it finds only rows of the owner, and none for an account that is disabled.
 """
 
 import secrets

@@ -11,7 +11,7 @@ Kind = Literal["jti", "origin_jti", "sub"]
 
 
 class Revocation(Model):
-    """One token (`jti`), one sign-in (`origin_jti`) or one user (`sub`) that is denied.
+    """One token (`jti`), one sign-in (`origin_jti`) or one user (`sub`) that is revoked.
 
     Times are whole seconds since the epoch, by the clock of the process that wrote the row.
     """
@@ -27,7 +27,7 @@ class Revocation(Model):
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     pool_id: Mapped[str | None] = mapped_column(String(55))
-    """The user pool of the tokens. None denies the value in every pool, as release 0.1 did."""
+    """The user pool of the tokens. None revokes the value in every pool, as release 0.1 did."""
     kind: Mapped[str] = mapped_column(String(16))
     value: Mapped[str] = mapped_column(String(256))
     issued_before: Mapped[int] = mapped_column(BigInteger)

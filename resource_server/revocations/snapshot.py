@@ -41,13 +41,14 @@ class DenyListSnapshot:
     """The deny list: whether a token is revoked, and what revokes tokens.
 
     The view is refreshed in the background when it is half of `poll` seconds old, so that under
-    load no request waits; a request that finds it older than `poll`, after a quiet time, waits for
-    the refresh, `timeout` seconds at most. While the database is away the rows at hand count; a
-    process that never read any cannot tell. What this process writes it sees at once.
+    load no request waits. A request that finds it older than `poll`, after a quiet time, waits for
+    the refresh, `timeout` seconds at most. While the database is away the rows at hand count. A
+    process that never read any raises DenyListUnavailable. What this process writes it sees at
+    once.
 
-    `refresh_days` is how long refresh tokens live: a sign-in that ended stays revoked until nobody
-    can renew its tokens. `home` is the pool whose users are meant where no other pool is named.
-    Without it, users of any pool are.
+    `refresh_days` is how long refresh tokens live: a sign-in that ended stays revoked until its
+    tokens can no longer be renewed. `home` is the pool whose users are meant where no other pool is
+    named. Without it, users of any pool are.
 
     `clock` is for ages, `now` the wall clock, both in seconds.
     """

@@ -95,11 +95,11 @@ class VerifierStats:
 class CognitoVerifier:
     """Verifies access tokens of one user pool, or of several.
 
-    `client_ids` are the app clients whose tokens are accepted; to accept every client of the pool
-    is something one writes: `client_ids=None`. `also_trust` are further pools, each with clients
-    of its own. `leeway` is the clock difference allowed, in seconds. `cache_size` is how many
-    verified tokens are remembered, 0 for none, and `cache_bytes` how much memory they may take.
-    `now` is the wall clock, in seconds since the epoch.
+    `client_ids` are the app clients whose tokens are accepted. To accept every client of the pool
+    write `client_ids=None`. `also_trust` are further pools, each with clients of its own. `leeway`
+    is the clock difference allowed, in seconds. `cache_size` is how many verified tokens are
+    cached, 0 for none, and `cache_bytes` how much memory they may take. `now` is the wall clock, in
+    seconds since the epoch.
     """
 
     def __init__(

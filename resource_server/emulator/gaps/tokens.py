@@ -106,7 +106,7 @@ def complete_sign_in(
     user: CognitoIdpUser,
     device_key: str | None = None,
 ) -> dict[str, Any]:
-    """Answer a sign-in that needs no more. A pool that remembers devices gives a new one a key."""
+    """Finish a sign-in that needs no more. A pool that remembers devices gives a new one a key."""
     made: dict[str, str] | None = None
     if not devices.remembers(pool):
         device_key = None
