@@ -6,7 +6,6 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from apiflask import APIFlask
 from flask import Response
@@ -52,7 +51,7 @@ from resource_server.tokens import (
     fetch_jwks,
 )
 from resource_server.tokens.flight import WaitLimit
-from resource_server.tokens.keys import LOOPBACK
+from resource_server.tokens.keys import is_safe_address
 from resource_server.users.admin import admin
 from resource_server.users.views import users
 
@@ -138,11 +137,12 @@ def _configure_flask(app: APIFlask, settings: Settings) -> None:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     converters.register(app)
-    if urlsplit(settings.user_pool.jwks_uri).hostname not in {*LOOPBACK, None} and (
-        settings.user_pool.jwks_uri.startswith("http:")
+    endpoint = settings.cognito_endpoint_url
+    if not is_safe_address(settings.user_pool.jwks_uri) or (
+        endpoint is not None and not is_safe_address(endpoint)
     ):
         logger.warning(
-            "The keys of the user pool are downloaded over http from another host, because "
+            "Passwords are sent, or keys downloaded, over http to another host, because "
             "COGNITO_ENDPOINT_IS_EMULATOR is set. Who controls that network can sign in as anybody."
         )
     if settings.cognito_emulator == "off" and settings.sqlalchemy_url is None:

@@ -2,13 +2,17 @@
 
 import errno
 import socket
+import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from flask.helpers import get_load_dotenv
 from werkzeug.serving import is_running_from_reloader
 
-from resource_server.settings import SettingsError
+from resource_server.settings import SettingsError, flask_env_file
+
+_PORTS = range(1024, 65_536)
 
 
 def is_flask_run() -> bool:
@@ -35,16 +39,24 @@ def require_free_port() -> None:
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             attempt.bind((host, port))
     except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            return  # the server says it in its own words
+        if error.errno == errno.EADDRINUSE:
+            happened = f"Port {port} is in use."
+        elif error.errno == errno.EACCES:
+            happened = f"Port {port} is for the administrator of this machine."
+        else:
+            raise click.ClickException(
+                f"This machine cannot listen on {host} ({error.strerror}). Choose another address: "
+                'make run ARGS="--host 127.0.0.1", or flask run --host 127.0.0.1.'
+            ) from None
+        other = port + 50 if port in _PORTS and port + 50 in _PORTS else 5050
         raise click.ClickException(
-            f'Port {port} is in use. Choose another one: make run ARGS="--port {port + 50}", '
-            f"or flask run --port {port + 50}."
+            f'{happened} Choose another one: make run ARGS="--port {other}", '
+            f"or flask run --port {other}."
         ) from None
 
 
 def check_dotenv_files() -> None:
-    """Check .flaskenv and .env, which python-dotenv reads as far as it can.
+    """Check .flaskenv, .env and the file of --env-file, which python-dotenv reads as far as it can.
 
     A line that it cannot read is left out with a warning. The command would then work with another
     pool or database than the file names.
@@ -56,9 +68,9 @@ def check_dotenv_files() -> None:
         from dotenv.parser import parse_stream  # noqa: PLC0415
     except ImportError:
         return
-    if not get_load_dotenv():  # FLASK_SKIP_DOTENV
-        return
-    files = [find_dotenv(name, usecwd=True) for name in (".flaskenv", ".env")]
+    files = [_chosen_file()]
+    if get_load_dotenv():  # FLASK_SKIP_DOTENV
+        files += [find_dotenv(name, usecwd=True) for name in (".flaskenv", ".env")]
     for file in filter(None, files):
         try:
             with Path(file).open(encoding="utf-8") as stream:
@@ -71,3 +83,16 @@ def check_dotenv_files() -> None:
                     f"{file}, line {binding.original.line}: this is not NAME=value. Correct it, or "
                     "begin the line with # to leave it out."
                 )
+
+
+def _chosen_file() -> str | None:
+    """Return the file of --env-file or FLASK_ENV_FILE, which Flask keeps to itself."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return None
+    flask = context.find_root()
+    source = flask.get_parameter_source("env_file")
+    if source is ParameterSource.COMMANDLINE:
+        options, _, _ = flask.command.make_parser(flask).parse_args(sys.argv[1:])
+        return str(options["env_file"])
+    return flask_env_file() if source is ParameterSource.ENVIRONMENT else None

@@ -34,19 +34,19 @@ from sqlalchemy.exc import ArgumentError
 from resource_server.addresses import Host, InvalidHost, PublicAddress
 from resource_server.rate_limits import IN_MEMORY, is_rate
 from resource_server.tokens import UserPool
-from resource_server.tokens.keys import require_https
+from resource_server.tokens.keys import is_safe_address, require_https
 
 _POSTGRES = "postgresql+psycopg2"
 _REDIS = re.compile(r"rediss?://[^/\s]+(?:/[0-9]{0,4})?(?:\?\S*)?")
 # ClientSecretType in the model of the Cognito API has 24 to 64 characters. Emulators use more than
 # its letters, digits, `_` and `+`.
 _CLIENT_SECRET = re.compile(r"[!-~]{24,64}")
-# What libpq takes (PostgreSQL manual, "Parameter Key Words").
-_LIBPQ_VALUES = {
-    "sslmode": re.compile("disable|allow|prefer|require|verify-ca|verify-full"),
-    "target_session_attrs": re.compile("any|read-write|read-only|primary|standby|prefer-standby"),
-    "connect_timeout": re.compile("[0-9]{1,4}"),
-}
+# What libpq looks at only once it has a TCP connection (PostgreSQL manual, "Parameter Key Words").
+_LIBPQ_NUMBERS = (
+    "connect_timeout keepalives keepalives_count keepalives_idle keepalives_interval "
+    "tcp_user_timeout"
+)
+_NOWHERE = "/dev/null"  # no directory, so no socket of PostgreSQL can be in it
 # Exact: a wildcard would let any page call, and flask-cors reads it as a pattern.
 # The scheme may be that of an app: capacitor://localhost.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -106,17 +106,37 @@ def _require_postgres_host(text: str) -> None:
 
 def _require_libpq_parameters(url: URL) -> None:
     """Raise ValueError if libpq would reject a database URL, without its text."""
-    libpq = import_module("psycopg2.extensions")  # not needed with SQLite
-    _, parameters = url.get_dialect()().create_connect_args(url)
+    libpq = import_module("psycopg2")  # not needed with SQLite
     try:
-        libpq.make_dsn(**parameters)
-    except (import_module("psycopg2").Error, TypeError):
+        _, parameters = url.get_dialect()().create_connect_args(url)
+        import_module("psycopg2.extensions").make_dsn(**parameters)
+    except (ArgumentError, libpq.Error, TypeError, ValueError):
         raise ValueError("libpq does not know one of its parameters") from None
-    for name, pattern in _LIBPQ_VALUES.items():
-        if name in parameters and not pattern.fullmatch(str(parameters[name])):
-            raise ValueError(f"{name} has a value that libpq does not know")
-    if "host" in parameters:
-        _require_postgres_host(str(parameters["host"]))
+    hosts = str(parameters.get("host", ""))
+    if hosts:
+        _require_postgres_host(hosts)
+    for name in _LIBPQ_NUMBERS.split():
+        if not re.fullmatch("[0-9]{1,9}", str(parameters.get(name, 0))):
+            raise ValueError(f"{name} is a number")
+    nowhere = {"host": ",".join(_NOWHERE for _ in hosts.split(",")), "hostaddr": ""}
+    try:
+        libpq.connect(**{**parameters, **nowhere}).close()
+    except ValueError:
+        raise ValueError("it has a NUL character") from None
+    except libpq.Error as error:  # whose text repeats the value
+        found = re.match(r'invalid "?(\w+)|.*for connection option "(\w+)"', str(error))
+        if found is not None:
+            name = found[2] or found[1]
+            raise ValueError(f"{name} has a value that libpq does not know") from None
+
+
+def _require_redis_parameters(text: str) -> None:
+    """Raise ValueError if the client of Redis would reject an address, without its text."""
+    redis = import_module("redis")  # not needed with memory://
+    try:
+        redis.ConnectionPool.from_url(text).make_connection()  # it connects later
+    except (redis.RedisError, TypeError, ValueError):
+        raise ValueError("the client of Redis does not know one of its parameters") from None
 
 
 class SettingsError(click.ClickException, ValueError):
@@ -244,7 +264,7 @@ class Settings(BaseSettings):
         False,
         description=(
             "the endpoint of Cognito is an emulator: send it no AWS credentials, call no Lambda, "
-            "and download its keys over http from any host"
+            "and use http for it on any host"
         ),
         examples=["true"],
     )
@@ -510,6 +530,7 @@ class Settings(BaseSettings):
             _ = urlsplit(text).port
         except ValueError:  # whose text repeats parts of it
             raise ValueError("a port is a number up to 65535") from None
+        _require_redis_parameters(text)
         return value
 
     @field_validator("cors_origins")
@@ -668,11 +689,17 @@ class EmulatorSwitch(BaseSettings):
             nothing: such a command may list routes, and changes nothing.
 
         Raises:
-            SettingsError: The emulator and a pool are both named, or a database without a pool.
+            SettingsError: The emulator and a pool are both named, or a database without a pool, or
+                COGNITO_EMULATOR has another value than `off`, `auto` and `embedded`.
         """
         named = sorted(self.model_fields_set - {"cognito_emulator"})
         pool = [name.upper() for name in named if not name.startswith(("database", "rds"))]
         database = [name.upper() for name in named if name.startswith(("database", "rds"))]
+        if self.cognito_emulator not in {"off", "auto", "embedded"}:
+            raise SettingsError(
+                "COGNITO_EMULATOR is wrong: set it to off, auto or embedded, in small letters, or "
+                "leave it out."
+            )
         if self.cognito_emulator == "embedded":
             if pool:
                 raise SettingsError(
@@ -799,6 +826,13 @@ def _sentence(name: str, fault: Mapping[str, Any]) -> str:
     return f"{name.upper()} is wrong ({message}): {field.description}{example}"
 
 
+_ENDPOINTS = (
+    "aws_endpoint_url",
+    "aws_endpoint_url_cognito_identity_provider",
+    "aws_ignore_configured_endpoint_urls",
+)
+
+
 def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
     """Find settings that do not go together: which, and what to do."""
     rds = ("rds_hostname", "rds_db_name", "rds_username", "rds_password")
@@ -815,6 +849,30 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
             (
                 "COGNITO_TRUSTED_POOLS names a pool twice, or that of AWS_USER_POOL_ID: give all "
                 "clients of a pool at once, or in COGNITO_ALLOWED_CLIENT_IDS"
+            ),
+        )
+    endpoint = settings.cognito_endpoint_url
+    if settings.cognito_endpoint_is_emulator:
+        if endpoint is None:
+            yield (
+                {"cognito_endpoint_is_emulator", *_ENDPOINTS},
+                (
+                    "COGNITO_ENDPOINT_IS_EMULATOR is set, but no endpoint, so passwords would go "
+                    "to AWS. Set AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER to the emulator's "
+                    "address, and leave out AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
+                ),
+            )
+    elif endpoint is not None and not is_safe_address(endpoint):
+        name = (
+            "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER"
+            if settings.aws_endpoint_url_cognito_identity_provider
+            else "AWS_ENDPOINT_URL"
+        )
+        yield (
+            {"cognito_endpoint_is_emulator", *_ENDPOINTS},
+            (
+                f"{name} would send passwords over http to another host. Use https, or set "
+                "COGNITO_ENDPOINT_IS_EMULATOR=true if it is an emulator in a network of its own"
             ),
         )
     if settings.trusted_proxy_prefix and not settings.trusted_proxy_hops:
@@ -840,3 +898,8 @@ def server_mount() -> str:
 def is_flask_command() -> bool:
     """Tell whether the `flask` command runs; it says so itself, so this is no setting."""
     return os.environ.get("FLASK_RUN_FROM_CLI") == "true"
+
+
+def flask_env_file() -> str | None:
+    """Return the file that the `flask` command was given in its environment, not by --env-file."""
+    return os.environ.get("FLASK_ENV_FILE")

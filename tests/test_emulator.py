@@ -931,6 +931,52 @@ def test_a_malformed_env_file_stops_the_command(command_line: CommandLine, line:
     assert "Traceback" not in process.output
 
 
+@pytest.mark.parametrize("option", [True, False], ids=["--env-file", "FLASK_ENV_FILE"])
+def test_a_malformed_file_of_ones_own_stops_the_command(
+    command_line: CommandLine, option: bool
+) -> None:
+    """It is read like .env."""
+    file = command_line.home / "production.env"
+    file.write_text("LOG_LEVEL=INFO\nDATABASE URL=postgresql://h/d\n", encoding="utf-8")
+    arguments = ("--env-file", str(file)) if option else ()
+    environment = {} if option else {"FLASK_ENV_FILE": str(file)}
+    process = command_line.flask(*arguments, "routes", **environment)
+    assert process.wait() == 1
+    assert "production.env, line 2: this is not NAME=value" in process.output
+    assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize("value", ["true", "Embedded", "on"])
+@pytest.mark.parametrize("pool", [{}, POOL_OF_PRODUCTION], ids=["no pool", "pool"])
+def test_a_misspelt_switch_stops_the_command(
+    command_line: CommandLine, value: str, pool: dict[str, str]
+) -> None:
+    """It does not mean `off`."""
+    process = command_line.flask("routes", COGNITO_EMULATOR=value, **pool)
+    assert process.wait() == 1
+    assert "COGNITO_EMULATOR is wrong: set it to off, auto or embedded" in process.output
+
+
+def test_the_emulator_is_called_although_endpoints_are_ignored(command_line: CommandLine) -> None:
+    """The passwords of its users do not go to AWS."""
+    EmulatorState.new().save(command_line.instance / "emulator.json")
+    ignore = {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}
+    process = command_line.flask("users", "sync", COGNITO_EMULATOR="embedded", **ignore)
+    process.wait()
+    assert "at http://127.0.0.1:" in process.output
+
+
+@pytest.mark.parametrize("host", ["203.0.113.9", "unknown.invalid"])
+def test_an_address_that_cannot_be_served_is_told_before_the_banner(
+    command_line: CommandLine, host: str
+) -> None:
+    """RFC 5737's addresses and RFC 6761's names are of no machine."""
+    process = command_line.flask("run", "--host", host, "--port", str(free_port()))
+    assert process.wait() == 1
+    assert f"This machine cannot listen on {host}" in process.output
+    assert "Demo user" not in process.output
+
+
 def test_a_port_in_use_is_told_before_the_banner(command_line: CommandLine) -> None:
     """And how to choose another one, under make as well."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -101,6 +101,17 @@ WRONG = [
     ("DATABASE_URL", "postgresql://db.example.com/app?sslmod=require"),
     ("DATABASE_URL", "postgresql://db.example.com/app?sslmode=yes"),
     ("DATABASE_URL", "postgresql:///app?host=db.example.com%3A5432,b%2Fc"),
+    ("DATABASE_URL", "postgresql://db.example.com:99999/app"),
+    ("DATABASE_URL", "postgresql:///app?host=db.example.com&port=five"),
+    ("DATABASE_URL", "postgresql:///app?host=a:99999&host=b:5432"),
+    ("DATABASE_URL", "postgresql://app:%00@db.example.com/app"),
+    ("DATABASE_URL", "postgresql://db.example.com/app?channel_binding=yes"),
+    ("DATABASE_URL", "postgresql://db.example.com/app?ssl_min_protocol_version=TLS9"),
+    ("DATABASE_URL", "postgresql://db.example.com/app?keepalives_idle=long"),
+    ("DATABASE_URL", "postgresql://db.example.com/app?connect_timeout=-1"),
+    ("RATELIMIT_STORAGE_URI", "redis://redis.example.com/0?db=one"),
+    ("RATELIMIT_STORAGE_URI", "redis://redis.example.com/0?timeout=1"),
+    ("RATELIMIT_STORAGE_URI", "redis://redis.example.com/0?ssl_cert_reqs=none"),
     ("RATELIMIT_STORAGE_URI", "redis://redis.example.com/one"),
     ("RATELIMIT_STORAGE_URI", "redis://redis.example.com:99999"),
     ("JWKS_REFRESH_SECONDS", "inf"),
@@ -439,6 +450,59 @@ def test_an_emulator_may_be_elsewhere() -> None:
     pool = load_settings(POOL | told).user_pool
     assert pool.issuers == ("http://127.0.0.1:5001/x",)
     assert pool.jwks_uri == "http://127.0.0.1/jwks"
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", "AWS_ENDPOINT_URL"])
+def test_passwords_are_not_sent_over_http_to_another_host(name: str) -> None:
+    """Only an emulator may be called so, if a setting says that it is one."""
+    config = POOL | {name: "http://cognito:5001"}
+    assert fault_of(config).startswith(f"{name} would send passwords over http to another host.")
+    assert load_settings(config | {"COGNITO_ENDPOINT_IS_EMULATOR": "true"}).cognito_endpoint_url
+    ignored = load_settings(config | {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"})
+    assert ignored.cognito_endpoint_url is None
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://127.0.0.1:5001", "http://localhost:4566", "https://vpce-1.example.com"]
+)
+def test_an_endpoint_on_this_machine_or_by_https_is_safe(endpoint: str) -> None:
+    """It wins over the address for all services, which is then not called."""
+    given = {
+        "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": endpoint,
+        "AWS_ENDPOINT_URL": "http://localstack:4566",
+    }
+    assert load_settings(POOL | given).cognito_endpoint_url == endpoint
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+        },
+    ],
+    ids=["none", "ignored"],
+)
+def test_an_emulator_needs_an_endpoint(given: dict[str, str]) -> None:
+    """Its users' passwords would go to AWS."""
+    fault = fault_of(POOL | given | {"COGNITO_ENDPOINT_IS_EMULATOR": "true"})
+    assert fault.startswith("COGNITO_ENDPOINT_IS_EMULATOR is set, but no endpoint")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///app?host=/var/run/postgresql",
+        "postgresql://app:p%40ss@db.example.com:5433/app?sslmode=verify-full&sslrootcert=/rds.pem",
+        "postgresql:///app?host=a:5432&host=b:5433&target_session_attrs=read-write",
+        "postgresql://db.example.com/app?connect_timeout=3&keepalives_idle=30&application_name=a",
+    ],
+)
+def test_what_libpq_takes_is_taken(url: str) -> None:
+    """Nothing is connected to."""
+    assert load_settings(POOL | {"DATABASE_URL": url}).sqlalchemy_url
 
 
 # Numbers

@@ -88,6 +88,7 @@ class EmulatorState:
             "AWS_COGNITO_APP_CLIENT_SECRET": self.client_secret,
             "COGNITO_ALLOWED_CLIENT_IDS": self.public_client_id,
             "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": self.url,
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
             "COGNITO_JWKS_URI": f"{self.url}/{self.pool_id}/.well-known/jwks.json",
             "COGNITO_DOMAIN": f"{self.url}/{self.pool_id}",
             "API_DOCS_CLIENT_ID": self.public_client_id,

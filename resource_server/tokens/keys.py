@@ -98,14 +98,20 @@ def _public_key(member: dict[str, Any]) -> RSAPublicKey | None:
     return key
 
 
+def is_safe_address(uri: str) -> bool:
+    """Return whether others can neither read nor change what is sent: by https, or on loopback."""
+    address = urlsplit(uri)
+    return address.scheme == "https" or address.hostname in LOOPBACK
+
+
 def require_https(uri: str) -> None:
     """Raise ValueError unless an address is https, or http on loopback.
 
     A user name or a password in it is rejected: addresses are logged.
     """
-    address = urlsplit(uri)
-    if address.scheme != "https" and address.hostname not in LOOPBACK:
+    if not is_safe_address(uri):
         raise ValueError("the address must be https")
+    address = urlsplit(uri)
     if address.username is not None or address.password is not None:
         raise ValueError("the address must hold no user name and no password")
 
