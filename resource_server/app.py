@@ -74,10 +74,8 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
         check_dotenv_files()
     if is_flask_run():
         require_free_port()
-    switch = EmulatorSwitch.load(config).decide(is_run=is_flask_run())
-    emulator = _emulator(app, switch)
-    pool = emulator.settings if emulator else {}
-    settings = load_settings({**pool, **(config or {}), "COGNITO_EMULATOR": switch})
+    emulator, config = _emulator(app, config or {})
+    settings = load_settings(config)
     logs.configure(style=settings.log_format, level=settings.log_level)
     _configure_flask(app, settings)
     connections = database.configure(app, settings)
@@ -110,10 +108,17 @@ def create_app(config: Mapping[str, Any] | None = None) -> APIFlask:
     return app
 
 
-def _emulator(app: APIFlask, switch: str) -> embedded.EmbeddedEmulator | None:
+def _emulator(
+    app: APIFlask, config: Mapping[str, Any]
+) -> tuple[embedded.EmbeddedEmulator | None, dict[str, Any]]:
+    """Return the emulator, if it answers for the pool's settings, and the config with those."""
+    if config.get("AWS_USER_POOL_ID"):  # in code, which wins over the environment
+        return None, {"COGNITO_EMULATOR": "off", **config}
+    switch = EmulatorSwitch.load(config).decide(is_run=is_flask_run())
     if switch == "off":
-        return None
-    return embedded.enter(Path(app.instance_path), is_run=is_flask_run())
+        return None, {**config, "COGNITO_EMULATOR": switch}
+    emulator = embedded.enter(Path(app.instance_path), is_run=is_flask_run())
+    return emulator, {**emulator.settings, **config, "COGNITO_EMULATOR": switch}
 
 
 def _migrate_development_database(app: APIFlask, settings: Settings) -> None:
