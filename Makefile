@@ -78,7 +78,7 @@ soak: install  ## Break things under load, and write docs/reliability.md (25 min
 soak-short: install  ## The same in about two minutes, as CI does; writes nothing
 	$(BIN)/python -m soak --short $(ARGS)
 
-lock:  ## Resolve pyproject.toml anew into the lock files (needs uv)
+lock:  ## Resolve pyproject.toml into the lock files again (needs uv)
 	uv pip compile pyproject.toml $(EXTRAS) --group test --upgrade $(HASHED) --output-file requirements.lock
 	uv pip compile pyproject.toml --extra opentelemetry --constraint requirements.lock $(HASHED) \
 		--output-file deploy/requirements/production.lock
