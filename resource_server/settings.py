@@ -665,10 +665,16 @@ class EmulatorSwitch(BaseSettings):
     aws_cognito_app_client_id: object = None
     aws_cognito_app_client_secret: object = None
     aws_endpoint_url_cognito_identity_provider: object = None
+    cognito_domain: object = None
+    cognito_endpoint_is_emulator: object = None
     cognito_issuer: object = None
     cognito_jwks_uri: object = None
+    cognito_trusted_pools: object = None
     database_url: object = None
+    rds_db_name: object = None
     rds_hostname: object = None
+    rds_password: object = None
+    rds_username: object = None
 
     @classmethod
     def load(cls, overrides: Mapping[str, Any] | None) -> Self:

@@ -2,6 +2,7 @@
 
 import getpass
 import importlib
+import logging
 import os
 import sys
 
@@ -12,6 +13,8 @@ from resource_server.extensions import db
 from resource_server.services import services
 from resource_server.settings import Settings
 from resource_server.terminal import printable
+
+logger = logging.getLogger(__name__)
 
 _NOTHING_NAMED = (
     "No user pool is named, and this command does not use the emulator unless you say so. Set "
@@ -30,16 +33,22 @@ def require_named(settings: Settings) -> None:
 
 
 def announce(*, pool: bool = True, database: bool = True) -> None:
-    """Say on stderr which user pool and which database a command is about to change.
+    """Say on stderr and in the log which user pool and database a command is about to change.
 
     Raises click.ClickException if neither is named.
     """
     settings = services().settings
     require_named(settings)
+    named = {}
     if pool:
-        click.echo(f"User pool  {pool_of(settings)}", err=True)
+        named["User pool"] = pool_of(settings)
     if database:
-        click.echo(f"Database   {printable(describe(db.engine.engine.url))}", err=True)
+        named["Database"] = printable(describe(db.engine.engine.url))
+    for name, value in named.items():
+        click.echo(f"{name:9}  {value}", err=True)
+    # Before the change, which may stop half-way.
+    command = click.get_current_context().command_path
+    logger.info("audit: %s runs %s on %s", operator(), command, ", ".join(named.values()))
 
 
 def is_flask_db() -> bool:

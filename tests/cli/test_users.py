@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import pwd
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -92,6 +94,19 @@ def test_sync_brings_rows_up_to_what_cognito_says(
         "disabled          1",
     ]
     assert client.get("/users/me", headers=bearer(token)).status_code == 401
+
+
+def test_the_log_names_who_runs_a_command_and_on_what(
+    run: Run, directory: InMemoryDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An audit line for each command that changes something, before it does."""
+    caplog.set_level("INFO", "resource_server.cli.target")
+    assert run("sync").exit_code == 0
+    [line] = [each for each in caplog.messages if each.startswith("audit: ")]
+    name = pwd.getpwuid(os.getuid()).pw_name
+    assert line.startswith(f"audit: command line ({name}) runs ")
+    assert "sync on eu-west-2_" in line
+    assert "database" in line or "SQLite" in line
 
 
 def test_a_dry_run_says_so_and_changes_nothing(
