@@ -1249,6 +1249,13 @@ def test_a_config_file_does_not_redirect_the_client(
         ("AWS_DEFAULT_REGION", "eu-north-1"),
         ("AWS_MAX_ATTEMPTS", "100"),
         ("AWS_RETRY_MODE", "legacy"),
+        ("AWS_MAX_ATTEMPTS", "x"),
+        ("AWS_RETRY_MODE", "x"),
+        ("AWS_DEFAULTS_MODE", "x"),
+        ("AWS_REQUEST_CHECKSUM_CALCULATION", "x"),
+        ("AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES", "x"),
+        ("AWS_RESPONSE_CHECKSUM_VALIDATION", "x"),
+        ("AWS_STS_REGIONAL_ENDPOINTS", "x"),
     ],
 )
 def test_the_environment_of_aws_does_not_reach_the_public_client(

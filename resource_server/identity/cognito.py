@@ -110,11 +110,23 @@ def admin_client(
 
 
 def _session_without_files(credential: str | None = None) -> boto3.session.Session:
-    """Make a session that reads no profile and no configuration file of AWS."""
+    """Make a session that reads no profile and no configuration file of AWS.
+
+    Of the environment, proxies, AWS_CA_BUNDLE, AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT
+    count. Values of other variables for the SDK change nothing here, even wrong ones.
+    """
+    # Name: (name in the file, variable, default, conversion), as botocore has them.
     variables = {
         "profile": (None, None, None, None),
         "config_file": (None, None, os.devnull, None),
         "credentials_file": (None, None, os.devnull, None),
+        "defaults_mode": (None, None, "legacy", None),
+        "max_attempts": (None, None, None, None),
+        "request_checksum_calculation": (None, None, "when_supported", None),
+        "request_min_compression_size_bytes": (None, None, 10_240, None),
+        "response_checksum_validation": (None, None, "when_supported", None),
+        "retry_mode": (None, None, "standard", None),
+        "sts_regional_endpoints": (None, None, "regional", None),
     }
     session = botocore.session.Session(session_vars=variables)
     return boto3.session.Session(credential, credential, botocore_session=session)
