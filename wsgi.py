@@ -7,10 +7,18 @@ pool it is told, or refuses to start and names what is missing.
 import sys
 
 from resource_server.app import create_app
+from resource_server.settings import SettingsError
 
 if "gunicorn" in sys.modules:  # also with a configuration that is not gunicorn.conf.py
     from resource_server import gunicorn_support
 
     gunicorn_support.install()
 
-app = create_app({"COGNITO_EMULATOR": "off"})
+try:
+    app = create_app({"COGNITO_EMULATOR": "off"})
+except SettingsError as error:
+    if getattr(sys.modules.get("resource_server.gunicorn_support"), "reports_load_errors", False):
+        raise  # to gunicorn.conf.py, which reports it once for all workers
+    # The sentence without a traceback. gunicorn does not restart a worker with this status.
+    sys.stderr.write(f"{error.format_message()}\n")
+    raise SystemExit(3) from None

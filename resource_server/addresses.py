@@ -15,6 +15,7 @@ _HOST = re.compile(
 _LONGEST_NAME = 254  # RFC 1035 §2.3.4, with the dot of the root
 _LAST_PORT = 65_535
 _STANDARD_PORTS = {"http": "80", "https": "443"}
+_NEED_NO_HOST = frozenset({"HTTP/0.9", "HTTP/1.0", "HTTP/1"})  # granian writes the last
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # Only unreserved characters (RFC 3986 §2.3): none of them is ever encoded.
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
@@ -122,8 +123,8 @@ def host_of(environ: Mapping[str, Any]) -> Host | None:
     Raises InvalidHost.
     """
     sent = environ.get("HTTP_HOST")
-    if sent is None:
-        if environ.get("SERVER_PROTOCOL") == "HTTP/1.1":
+    if not sent:  # granian writes an empty one where there is none
+        if environ.get("SERVER_PROTOCOL") not in _NEED_NO_HOST:
             raise InvalidHost
         return None
     target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or "/"

@@ -241,7 +241,7 @@ class StrictRequest(Request):
     def _has_body(self) -> bool:
         return bool(self.content_length) or self.headers.get("Transfer-Encoding") is not None
 
-    def on_json_loading_failure(self, e: ValueError | None) -> NoReturn:
+    def on_json_loading_failed(self, e: ValueError | None) -> NoReturn:
         """Answer 415 for another content type, 400 for bytes that are no strict JSON."""
         if e is None:
             raise UnsupportedMediaType(NOT_LABELLED_JSON)

@@ -1,6 +1,7 @@
 """What the `flask` command needs before it has an app: its files, its port."""
 
 import errno
+import re
 import socket
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from werkzeug.serving import is_running_from_reloader
 from resource_server.settings import SettingsError, flask_env_file
 
 _PORTS = range(1024, 65_536)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 
 def is_flask_run() -> bool:
@@ -32,6 +34,8 @@ def require_free_port() -> None:
     host, port = parameters["host"], parameters["port"]
     if host.startswith("unix://"):
         return
+    if not 0 <= port <= _PORTS[-1]:
+        raise click.ClickException(f"{port} is no port. Choose one up to {_PORTS[-1]}.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as attempt:
@@ -58,8 +62,8 @@ def require_free_port() -> None:
 def check_dotenv_files() -> None:
     """Check .flaskenv, .env and the file of --env-file, which python-dotenv reads as far as it can.
 
-    A line that it cannot read is left out with a warning. The command would then work with another
-    pool or database than the file names.
+    A line that it cannot read is left out with a warning, and a byte order mark becomes a part of
+    the first name. The command would then work with another pool or database than the file names.
 
     Raises SettingsError with the file and the number of the line, without its content.
     """
@@ -78,7 +82,9 @@ def check_dotenv_files() -> None:
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{file} cannot be read ({type(error).__name__}).") from None
         for binding in bindings:
-            if binding.error or (binding.key is not None and binding.value is None):
+            name = binding.key
+            is_wrong = name is not None and (binding.value is None or not _NAME.fullmatch(name))
+            if binding.error or is_wrong:
                 raise SettingsError(
                     f"{file}, line {binding.original.line}: this is not NAME=value. Correct it, or "
                     "begin the line with # to leave it out."

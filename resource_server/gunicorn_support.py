@@ -15,6 +15,7 @@ import sys
 import time
 from contextlib import suppress
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,6 +29,8 @@ from resource_server.edge import MAX_HEADER_BYTES
 
 CANNOT_START = 3
 """The exit status after an error that no restart changes, as gunicorn itself uses it."""
+reports_load_errors = False
+"""Whether this process or the master before it called `report_load_errors_once`."""
 _NOT_NOW = 1  # what another attempt may change: a port in use
 _PORT_PATIENCE_SECONDS = 5.0
 _PORT_PAUSE_SECONDS = 0.2
@@ -44,16 +47,17 @@ def install() -> None:
     util.write_error = write_error
 
 
-def write_error(sock: socket.socket, status_int: int, reason: str, _message: str) -> None:
+def write_error(sock: socket.socket, status_int: int, _reason: str, _message: str) -> None:
     """Respond to a request that gunicorn could not parse. Replaces `gunicorn.util.write_error`.
 
     The body names the status. gunicorn's own page repeats what was sent.
     """
+    status = HTTPStatus(status_int)
     if isinstance(sys.exc_info()[1], ConfigurationProblem):  # a path outside SCRIPT_NAME
-        status_int, reason = HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase
-    body = json.dumps({"detail": reason.capitalize()}).encode()
+        status = HTTPStatus.NOT_FOUND
+    body = json.dumps({"detail": status.phrase.capitalize()}).encode()
     head = (
-        f"HTTP/1.1 {int(status_int)} {reason}\r\n"
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         "Connection: close\r\n"
         "Content-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n"
@@ -118,6 +122,8 @@ def wait_for_ports(cfg: Any) -> None:
         return
     deadline = time.monotonic() + _PORT_PATIENCE_SECONDS
     for bound in cfg.address:
+        if isinstance(bound, str) and not Path(bound).parent.is_dir():
+            stop(f"The folder of the socket {bound} does not exist. Create it, or set --bind.")
         if not isinstance(bound, tuple):
             continue
         while (error := _bind_error(bound)) is not None:
@@ -153,6 +159,8 @@ def report_load_errors_once(server: Any) -> None:
     Without --preload each worker loads the app, fails alike, and gunicorn logs a traceback for
     each. Call this in the master before the app is loaded.
     """
+    global reports_load_errors  # noqa: PLW0603 - of the process, and workers inherit it
+    reports_load_errors = True
     load = server.app.load
     token = _Token()
 

@@ -82,6 +82,28 @@ def test_bodies_are_read_strictly(
 
 
 @pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"min_value": 1', "Expecting ',' delimiter at line 1, column 16"),
+        (b'{"min_value": NaN}', "NaN and Infinity are no JSON"),
+        (b'{"min_value": 1, "min_value": 1}', "a member occurs twice"),
+        (b'{"min_value": "\xff"}', "it is not UTF-8"),
+        (b"[" * 20_000, "nested too deeply"),
+        (b"1" * 5_000, "a number is too long"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_body_that_is_no_json_is_told_why(
+    client: FlaskClient, ada: dict[str, str], body: bytes, reason: str
+) -> None:
+    """As the document says it, without a part of the body."""
+    refused = client.post("/randoms", headers=ada, data=body, content_type="application/json")
+    assert refused.json == {"detail": f"The body is not valid JSON: {reason}"}
+    unlabelled = client.post("/randoms", headers=ada, data=body, content_type="text/plain")
+    assert unlabelled.json == {"detail": "Send the body as application/json"}
+
+
+@pytest.mark.parametrize(
     "body", [b"null", b"[]", b"0", b'""', b'{"everywhere": 0}', b'{"everywhere": "no"}']
 )
 def test_what_ends_sessions_is_said_clearly(

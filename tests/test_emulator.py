@@ -919,7 +919,10 @@ def test_env_file_wins_over_flaskenv(command_line: CommandLine) -> None:
     assert "User pool  eu-west-2_Production in eu-west-2" in process.output
 
 
-@pytest.mark.parametrize("line", ["AWS_USER_POOL_ID", "DATABASE_URL='postgresql://h/d", "a b=c"])
+@pytest.mark.parametrize(
+    "line",
+    ["AWS_USER_POOL_ID", "DATABASE_URL='postgresql://h/d", "a b=c", "\ufeffAWS_USER_POOL_ID=x"],
+)
 def test_a_malformed_env_file_stops_the_command(command_line: CommandLine, line: str) -> None:
     """It would run on SQLite otherwise. The message has the number of the line, not its text."""
     shutil.copy(ROOT / ".flaskenv", command_line.home)
@@ -987,6 +990,14 @@ def test_a_port_in_use_is_told_before_the_banner(command_line: CommandLine) -> N
     assert 'ARGS="--port ' in process.output
     assert "Demo user" not in process.output
     assert not (command_line.instance / "emulator.json").exists()
+
+
+def test_a_number_that_is_no_port_is_one_sentence(command_line: CommandLine) -> None:
+    """Python raises OverflowError for it."""
+    process = command_line.flask("run", "--port", "65536")
+    assert process.wait() == 1
+    assert "65536 is no port. Choose one up to 65535." in process.output
+    assert "Traceback" not in process.output
 
 
 def test_flask_run_tells_about_a_damaged_file(command_line: CommandLine) -> None:

@@ -123,6 +123,7 @@ def test_what_cannot_be_read_is_told_by_its_class_alone(
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert SECRET not in json.dumps(body) + str(headers), name
         assert isinstance(body["detail"], str)
+        assert status != 501 or body["detail"] == "Not implemented"  # gunicorn: "Bad Request"
         if configuration != os.devnull:
             assert headers["X-Request-ID"] in served.output, name
         assert SECRET not in served.output, name
@@ -212,6 +213,29 @@ def test_a_wrong_setting_is_told_once(
     assert done.stderr.count("AWS_USER_POOL_ID is not set") == 1
     assert "Traceback" not in done.stderr
     assert not list(Path(environment["TMPDIR"]).glob("resource-server-metrics-*"))
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["plain", "preload"])
+def test_a_wrong_setting_is_one_sentence_under_any_configuration(
+    environment: dict[str, str], options: tuple[str, ...]
+) -> None:
+    """Each worker says it without a traceback. The master does not start them a second time."""
+    del environment["AWS_USER_POOL_ID"]
+    bind = f"127.0.0.1:{free_port()}"
+    done = _gunicorn(environment, "-c", os.devnull, "--bind", bind, *options, "wsgi:app")
+    assert done.returncode == 3
+    assert done.stderr.count("AWS_USER_POOL_ID is not set") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_socket_without_its_folder_is_one_sentence(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Gunicorn would try five times, and log each."""
+    done = _gunicorn(environment, "--bind", f"unix:{tmp_path}/none/app.sock")
+    assert done.returncode == 3
+    assert done.stderr.count(f"{tmp_path}/none/app.sock") == 1
+    assert "Create it, or set --bind" in done.stderr
 
 
 @pytest.mark.parametrize(

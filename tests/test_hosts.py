@@ -153,7 +153,10 @@ def test_http_1_1_needs_a_host_and_http_1_0_does_not(make: MakeApp) -> None:
     app = make()
     for path in EVERYWHERE:
         assert _raw(app, path, host=None, SERVER_PROTOCOL="HTTP/1.1")[0] == 400, path
+        assert _raw(app, path, host=None, SERVER_PROTOCOL="HTTP/2")[0] == 400, path
         assert _raw(app, path, host=None, SERVER_PROTOCOL="HTTP/1.0")[0] != 400, path
+        # granian, where a request names none
+        assert _raw(app, path, host="", SERVER_PROTOCOL="HTTP/1")[0] != 400, path
     named = {"SERVER_PROTOCOL": "HTTP/1.0", "SERVER_NAME": "::1", "SERVER_PORT": "8000"}
     assert b'"resource":"http://[::1]:8000"' in _raw(app, METADATA, host=None, **named)[1]
     nameless = named | {"SERVER_NAME": "/run/app.sock"}
