@@ -89,6 +89,8 @@ class ErrorLog(Logger):
                 handler.setFormatter(formatter)
         logs.quieten_servers()
         gunicorn_support.check_worker_class(cfg.worker_class_str)
+        # The app leaves one of these threads free, also if the command line chose their number.
+        os.environ["GUNICORN_THREADS"] = str(cfg.threads)
         if _settings.management_port is not None:
             host, port = str(_settings.management_host), _settings.management_port
             management = gunicorn_support.address(host, port)

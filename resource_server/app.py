@@ -158,9 +158,12 @@ def _services(
     settings: Settings, connections: database.Connections, metrics: telemetry.Metrics | None
 ) -> Services:
     # A request that waits for another service holds a thread. One is left for other requests.
-    crowd = WaitLimit(max(1, settings.gunicorn_threads - 1))
+    crowd = WaitLimit(max(1, settings.gunicorn_threads - 1), patience=_PATIENCE_SECONDS)
+    limited = connections.limited(crowd)
     revocations = DenyListSnapshot(
-        connections.transaction,
+        limited.transaction,
+        connect_to_read=connections.transaction,
+        crowd=crowd,
         home=settings.aws_user_pool_id,
         poll=settings.revocation_poll_seconds,
         refresh_days=settings.cognito_refresh_token_days,
@@ -188,7 +191,7 @@ def _services(
     )
     return Services(
         settings=settings,
-        connections=connections,
+        connections=limited,
         verifier=_verifier(settings, revocations, crowd),
         revocations=revocations,
         identity=identity,
@@ -240,6 +243,10 @@ def _verifier(settings: Settings, deny_list: DenyList, crowd: WaitLimit) -> Cogn
         cache_size=settings.token_cache_size,
         cache_bytes=settings.token_cache_bytes,
     )
+
+
+_PATIENCE_SECONDS = 0.5
+"""A rush waits for its places, unless none was given back for so long."""
 
 
 class _ApiResponse(Response):

@@ -12,7 +12,8 @@ a connection can still be lost after it. Instead a request that only reads is re
 `RetryingFlask`; SQLAlchemy has replaced all connections of the pool by then.
 
 Each call has a deadline on this side, too (`postgres.py`). While a database does not respond, one
-caller at a time tries it, and the others fail at once: they would hold all threads otherwise.
+caller at a time tries it, and the others fail at once. Until that is known, and behind a lock,
+callers wait with a place in a `WaitLimit`: they would hold all threads otherwise.
 """
 
 import ast
@@ -22,7 +23,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ from werkzeug.local import LocalProxy
 from resource_server import sqlstates
 from resource_server.extensions import db
 from resource_server.settings import Settings, is_flask_command
+from resource_server.tokens.flight import WaitLimit
 
 if TYPE_CHECKING:
     from resource_server.postgres import Responsiveness
@@ -63,8 +65,11 @@ _TCP = {
 }
 
 
+_EVERYBODY = nullcontext(enter_result=True)
+
+
 class NotResponding(PoolTimeoutError):
-    """The database does not respond, and another caller is trying it."""
+    """The database does not respond, or too slowly, and other callers wait for it."""
 
 
 class Connections:
@@ -78,10 +83,12 @@ class Connections:
         engine: Engine,
         committing: Engine | None = None,
         responsiveness: "Responsiveness | None" = None,
+        crowd: WaitLimit | None = None,
     ) -> None:
         self._engine = engine
         self._committing = committing or engine.execution_options(isolation_level=_AUTOCOMMIT)
         self._responsiveness = responsiveness
+        self._crowd = crowd
 
     def autocommit(self) -> AbstractContextManager[Connection]:
         """Open one whose statements are each a transaction of their own.
@@ -89,15 +96,28 @@ class Connections:
         This is for work that is one statement: BEGIN and COMMIT, or ROLLBACK after a read, would
         be two more round trips.
         """
-        if self._responsiveness is not None and self._responsiveness.is_lost:
-            return _trying(self._responsiveness, self._committing.connect)
-        return self._committing.connect()
+        return self._open(self._committing.connect)
 
     def transaction(self) -> AbstractContextManager[Connection]:
         """Open one in a transaction, which commits at the end."""
-        if self._responsiveness is not None and self._responsiveness.is_lost:
-            return _trying(self._responsiveness, self._engine.begin)
-        return self._engine.begin()
+        return self._open(self._engine.begin)
+
+    def limited(self, crowd: WaitLimit) -> "Connections":
+        """Return the same connections for threads that serve requests, with a place each."""
+        return Connections(self._engine, self._committing, self._responsiveness, crowd)
+
+    @contextmanager
+    def _open(
+        self, connect: Callable[[], AbstractContextManager[Connection]]
+    ) -> Iterator[Connection]:
+        with self._crowd.place() if self._crowd else _EVERYBODY as admitted:
+            if not admitted:
+                raise NotResponding("too many threads wait for the database")
+            lost = self._responsiveness
+            if lost is not None and lost.is_lost:
+                connect = functools.partial(_trying, lost, connect)
+            with connect() as connection:
+                yield connection
 
     def drop(self) -> None:
         """Replace all connections. Those in use are closed when they come back."""

@@ -255,7 +255,7 @@ class Settings(BaseSettings):
     )
     gunicorn_threads: int = Field(
         8,
-        description="threads of a process; one fewer may wait for Cognito and for keys",
+        description="threads of a process; one fewer may wait for Cognito, the database and keys",
         examples=[8],
         ge=1,
         le=1024,

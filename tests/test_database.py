@@ -442,6 +442,24 @@ def test_one_caller_at_a_time_tries_a_database_that_does_not_respond(limited: AP
         assert one is not other
 
 
+@pytest.mark.parametrize("opened", ["autocommit", "transaction"])
+def test_the_database_never_holds_all_threads(
+    make_app: MakeApp, config: dict[str, str], headers: dict[str, str], opened: str
+) -> None:
+    """Until a stopped server or a lock is known, one thread is left: 503, and /healthz is 200."""
+    app = make_app({**config, "GUNICORN_THREADS": "3"})
+    client = app.test_client()
+    assert client.get("/randoms", headers=headers).status_code == 200
+    found = services_of(app)
+    with getattr(found.connections, opened)(), found.connections.autocommit():
+        refused = client.get("/randoms", headers=headers)
+        assert (refused.status_code, refused.json) == (503, AWAY)
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert client.get("/healthz").status_code == 200
+        found.revocations._read()  # in a thread of its own, which serves no request
+    assert client.get("/randoms", headers=headers).status_code == 200
+
+
 def test_a_slow_statement_among_others_stops_nobody(limited: APIFlask) -> None:
     """The database counts as lost only if no call succeeded since this one began."""
     connections: Connections = limited.extensions["resource_server"].connections

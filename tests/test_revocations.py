@@ -17,6 +17,7 @@ from resource_server.revocations.snapshot import LONGEST_TOKEN_SECONDS, DenyList
 from resource_server.testing import CognitoIdp, KitUser, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.tokens import AccessToken, CognitoVerifier, DenyListUnavailable, KeyStore
+from resource_server.tokens.flight import WaitLimit
 
 NOW = 1_800_000_000
 
@@ -40,7 +41,7 @@ class World:
         with self.engine.begin() as connection:
             yield connection
 
-    def process(self, *, busy: bool = False) -> DenyListSnapshot:
+    def process(self, *, busy: bool = False, crowd: WaitLimit | None = None) -> DenyListSnapshot:
         """Begin a process; a busy one's background reads run when the test says so."""
         connect: Callable[[], AbstractContextManager[Connection]] = self.connect
         return DenyListSnapshot(
@@ -48,6 +49,7 @@ class World:
             clock=lambda: self.seconds,
             now=lambda: NOW + self.seconds,
             spawn=self.waiting.append if busy else lambda run: run(),
+            crowd=crowd,
         )
 
 
@@ -128,6 +130,29 @@ def test_under_load_no_request_waits(world: World, mint: Callable[..., AccessTok
     assert len(world.waiting) == 3, "one read for five requests"
     world.waiting[-1]()
     assert busy.denies(token)
+
+
+def test_a_slow_read_never_holds_all_threads(
+    world: World, mint: Callable[..., AccessToken]
+) -> None:
+    """The last thread is told to come back, and no old list lets a revoked token in."""
+    crowd, token = WaitLimit(1), mint()
+    busy = world.process(busy=True, crowd=crowd)
+    busy.ready()
+    world.waiting[-1]()
+    assert not busy.denies(token)
+    world.seconds += 60
+    with crowd.place():
+        with pytest.raises(DenyListUnavailable):
+            busy.denies(token)
+        world.waiting[-1]()
+        assert not busy.denies(token)
+        world.seconds += 60
+        world.away = True
+        with pytest.raises(DenyListUnavailable):
+            busy.denies(token)
+        world.waiting[-1]()  # it fails: from here on the rows at hand count
+        assert not busy.denies(token)
 
 
 def _with_short_wait(snapshot: DenyListSnapshot) -> DenyListSnapshot:

@@ -13,7 +13,7 @@ from resource_server.revocations.models import Kind
 from resource_server.revocations.store import Entry, Position
 from resource_server.tokens import AccessToken, DenyListUnavailable
 from resource_server.tokens.clocks import elapsed, wall
-from resource_server.tokens.flight import SingleFlight, Spawn, back_off, in_thread
+from resource_server.tokens.flight import SingleFlight, Spawn, WaitLimit, back_off, in_thread
 
 CLOCK_DIFFERENCE_SECONDS = 10  # as much as a verifier forgives by default
 # Cognito's access tokens live a day at most; the rest is for clocks that differ.
@@ -50,7 +50,9 @@ class DenyListSnapshot:
     tokens can no longer be renewed. `home` is the pool whose users are meant where no other pool is
     named. Without it, users of any pool are.
 
-    `clock` is for ages, `now` the wall clock, both in seconds.
+    Requests that wait for a refresh take places in `crowd`. One without a place gets
+    DenyListUnavailable. `connect_to_read` is used by the thread that refreshes, `connect` by those
+    that write. `clock` is for ages, `now` the wall clock, both in seconds.
     """
 
     def __init__(
@@ -64,8 +66,11 @@ class DenyListSnapshot:
         clock: Callable[[], float] = elapsed,
         now: Callable[[], float] = wall,
         spawn: Spawn = in_thread,
+        connect_to_read: Connect | None = None,
+        crowd: WaitLimit | None = None,
     ) -> None:
         self._connect = connect
+        self._connect_to_read = connect_to_read or connect
         self._home = home
         self._poll = poll
         self._clock = clock
@@ -85,6 +90,7 @@ class DenyListSnapshot:
             clock=clock,
             spawn=spawn,
             back_off=self._back_off,
+            crowd=crowd,
         )
 
     def ready(self) -> bool:
@@ -100,10 +106,10 @@ class DenyListSnapshot:
         """
         age = self._clock() - self._read_at
         if not 0 <= age < self._poll:  # after a clock went back the age is unknown
-            self._flight.wait()
-            if self._read_at == -math.inf:
-                raise self._unavailable(self._flight.retry_after)
+            may_be_old = self._flight.wait() or self._flight.failed_lately
             age = self._clock() - self._read_at
+            if self._read_at == -math.inf or not (may_be_old or 0 <= age < self._poll):
+                raise self._unavailable(self._flight.retry_after)
         elif age >= self._poll / 2:
             self._flight.start()
         self.checked_age = age
@@ -215,7 +221,7 @@ class DenyListSnapshot:
 
     def _read(self) -> None:
         started, now = self._clock(), int(self._now())
-        with self._connect() as connection:
+        with self._connect_to_read() as connection:
             rows, position = store.read(connection, self._position, now=now)
         with self._flight.lock:
             for row in rows:

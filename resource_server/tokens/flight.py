@@ -4,15 +4,18 @@ import logging
 import math
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from queue import Empty, SimpleQueue
 
 from resource_server.tokens.clocks import elapsed, is_within
 
 logger = logging.getLogger(__name__)
 
 _MOST_RUNS = 3  # those included that hang and were given up
+_LONGEST_PATIENCE_SECONDS = 2
 _BACK_OFF_SECONDS = (1, 2, 4, 8, 16, 30)
 
 Spawn = Callable[[Callable[[], None]], None]
@@ -29,30 +32,83 @@ def back_off(failures: int) -> float:
 
 
 class WaitLimit:
-    """At most `most` threads of a process wait at once. No thread queues for a place.
+    """At most `most` threads of a process wait at once.
 
     A thread that waits serves no request. So a server with more threads than places always has one
     left for requests that need not wait.
+
+    A thread that finds no place is refused. With `patience` it first waits up to two seconds, as
+    long as another thread took a place or gave one back within the last `patience` seconds.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, patience: float = 0) -> None:
         self._most = most
+        self._patience = patience
         self._reset()
         _renew_after_fork(self._reset)
 
     def _reset(self) -> None:
-        self._places = threading.BoundedSemaphore(self._most)
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(self._most):
+            self._places.put(None)
+        self._changed_at = -math.inf
 
-    @contextmanager
-    def place(self) -> Iterator[bool]:
+    @property
+    def free(self) -> int:
+        """How many places are free."""
+        return self._places.qsize()
+
+    def place(self) -> "Place":
         """Take a place while the context lasts. The value is False if there is none."""
-        places = self._places
-        taken = places.acquire(blocking=False)
+        return Place(self)
+
+    def take(self) -> "SimpleQueue[None] | None":
+        """Take a place and return where to give it back, or None if there is none."""
+        places = self._places  # a fork renews them
         try:
-            yield taken
-        finally:
-            if taken:
-                places.release()
+            places.get_nowait()
+        except Empty:
+            if not self._take_late(places):
+                return None
+        self._changed_at = time.monotonic()
+        return places
+
+    def give_back(self, places: "SimpleQueue[None]") -> None:
+        """Give a place back to where it was taken."""
+        self._changed_at = time.monotonic()
+        places.put(None)
+
+    def _take_late(self, places: "SimpleQueue[None]") -> bool:
+        end = time.monotonic() + _LONGEST_PATIENCE_SECONDS
+        while True:
+            changed_at = self._changed_at
+            left = min(end, changed_at + self._patience) - time.monotonic()
+            if left <= 0:
+                return False
+            try:
+                places.get(timeout=left)
+            except Empty:
+                if self._changed_at == changed_at:  # also where a test freezes the clock
+                    return False
+            else:
+                return True
+
+
+class Place:
+    """The place of one thread. It is a class because each statement of a request has one."""
+
+    __slots__ = ("_limit", "_places")
+
+    def __init__(self, limit: WaitLimit) -> None:
+        self._limit = limit
+
+    def __enter__(self) -> bool:
+        self._places = self._limit.take()
+        return self._places is not None
+
+    def __exit__(self, *_: object) -> None:
+        if self._places is not None:
+            self._limit.give_back(self._places)
 
 
 class Flight:
@@ -71,9 +127,9 @@ class SingleFlight:
     may start. If it succeeds after all, what it did counts. `clock` is in seconds. `back_off` says
     how many to wait after so many failures in a row.
 
-    For `patience` seconds since a run began, all threads wait that need it. After that, and for
-    half a minute after a failure, those wait that have a place: in `waiting`, and in `crowd`,
-    which several kinds of waits can share.
+    For `patience` seconds since a run began, all threads wait that have a place in `crowd`, which
+    several kinds of waits can share. After that, and for half a minute after a failure, those wait
+    that have one in `waiting`, too.
     """
 
     def __init__(
@@ -175,10 +231,12 @@ class SingleFlight:
             if taken:
                 self._wait_until_old(flight, self._timeout)
                 return True
-        if not patient or self._failed_lately():
+        if not patient or self.failed_lately:
             return False
-        self._wait_until_old(flight, min(self._patience, self._timeout))
-        return True
+        with self._crowd.place() if self._crowd else nullcontext(enter_result=True) as admitted:
+            if admitted:
+                self._wait_until_old(flight, min(self._patience, self._timeout))
+            return admitted
 
     @contextmanager
     def _place(self) -> Iterator[bool]:
@@ -193,7 +251,9 @@ class SingleFlight:
     def _wait_until_old(self, flight: Flight, seconds: float) -> None:
         flight.done.wait(max(0.0, min(seconds, flight.began + seconds - self._clock())))
 
-    def _failed_lately(self) -> bool:
+    @property
+    def failed_lately(self) -> bool:
+        """Whether the latest run failed, within half a minute."""
         lately = is_within(_BACK_OFF_SECONDS[-1], self._failed_at, self._clock())
         return self.failures_in_a_row > 0 and lately
 

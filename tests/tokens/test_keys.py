@@ -353,15 +353,10 @@ def waiting(store: KeyStore, kid: str, count: int) -> list[threading.Thread]:
     return threads
 
 
-def places(limit: WaitLimit) -> int:
-    """Count the places that are free."""
-    return int(limit._places._value)
-
-
 def wait_until_full(limit: WaitLimit) -> None:
     """Wait until all places are taken."""
     deadline = time.monotonic() + 10
-    while places(limit):
+    while limit.free:
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
@@ -380,13 +375,13 @@ def test_a_download_that_hangs_holds_never_all_threads(
     for _ in range(16):
         assert outcome(store, new_kid) is KeysUnavailable
         assert outcome(store, kid) is None
-    assert places(crowd) == threads - 1 - holding
+    assert crowd.free == threads - 1 - holding
     gate.set()
     for thread in waiters:
         thread.join(10)
     assert outcome(store, new_kid) is None
     assert server.fetches == 2
-    assert places(DOWNLOADS_AWAITED) == 2
+    assert DOWNLOADS_AWAITED.free == 2
 
 
 def test_downloads_of_several_pools_share_the_places(server: JwksServer, kid: str) -> None:
@@ -415,7 +410,7 @@ def test_a_download_that_ended_just_now_is_not_made_again(server: JwksServer, ki
 
 def test_a_cold_process_lets_a_rush_wait_for_its_keys(server: JwksServer, kid: str) -> None:
     """For half a second, as long as no download failed: without keys nothing can be verified."""
-    store, gate = server.store(crowd=WaitLimit(1)), server.hold()
+    store, gate = server.store(crowd=WaitLimit(1, patience=10)), server.hold()
     assert at_once(16, lambda _: outcome(store, kid), gate) == [None] * 16
     server.body, server.seconds = requests.ConnectionError("down"), 86_400
     assert outcome(store, kid) is KeysUnavailable
