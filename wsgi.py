@@ -7,7 +7,7 @@ pool it is told, or refuses to start and names what is missing.
 import sys
 
 from resource_server.app import create_app
-from resource_server.settings import SettingsError
+from resource_server.settings import SettingsError, is_flask_command
 
 if "gunicorn" in sys.modules:  # also with a configuration that is not gunicorn.conf.py
     from resource_server import gunicorn_support
@@ -17,6 +17,8 @@ if "gunicorn" in sys.modules:  # also with a configuration that is not gunicorn.
 try:
     app = create_app({"COGNITO_EMULATOR": "off"})
 except SettingsError as error:
+    if is_flask_command():
+        raise  # to click, which shows the sentence and exits with 1
     if getattr(sys.modules.get("resource_server.gunicorn_support"), "reports_load_errors", False):
         raise  # to gunicorn.conf.py, which reports it once for all workers
     # The sentence without a traceback. gunicorn does not restart a worker with this status.

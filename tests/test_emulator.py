@@ -960,6 +960,17 @@ def test_a_misspelt_switch_stops_the_command(
     assert "COGNITO_EMULATOR is wrong: set it to off, auto or embedded" in process.output
 
 
+def test_a_wrong_setting_has_one_exit_status_for_all_flask_commands(
+    command_line: CommandLine,
+) -> None:
+    """With --app wsgi, too, as deployments run `flask db upgrade`."""
+    wrong = POOL_OF_PRODUCTION | {"AWS_USER_POOL_ID": "wrong"}
+    process = command_line.flask("--app", str(ROOT / "wsgi.py"), "db", "upgrade", **wrong)
+    assert process.wait() == 1
+    assert "Error: The service cannot start with these settings:" in process.output
+    assert "Traceback" not in process.output
+
+
 def test_the_emulator_is_called_although_endpoints_are_ignored(command_line: CommandLine) -> None:
     """The passwords of its users do not go to AWS."""
     EmulatorState.new().save(command_line.instance / "emulator.json")
