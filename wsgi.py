@@ -9,11 +9,6 @@ import sys
 from resource_server.app import create_app
 from resource_server.settings import SettingsError, is_flask_command
 
-if "gunicorn" in sys.modules:  # also with a configuration that is not gunicorn.conf.py
-    from resource_server import gunicorn_support
-
-    gunicorn_support.install()
-
 try:
     app = create_app({"COGNITO_EMULATOR": "off"})
 except SettingsError as error:

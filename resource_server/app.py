@@ -1,9 +1,11 @@
 """The app factory: the only place that knows everyone."""
 
 import logging
+import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +135,8 @@ def _migrate_development_database(app: APIFlask, settings: Settings) -> None:
 def _configure_flask(app: APIFlask, settings: Settings) -> None:
     if is_flask_command():
         werkzeug_support.install()
+    elif "gunicorn" in sys.modules:  # whatever its configuration; it is no dependency
+        import_module("resource_server.gunicorn_support").install()
     app.config["MAX_CONTENT_LENGTH"] = bodies.MAX_BODY_BYTES
     app.request_class = bodies.StrictRequest
     app.response_class = _ApiResponse

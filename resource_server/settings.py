@@ -539,6 +539,13 @@ class Settings(BaseSettings):
         for origin in value:
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError("an origin is a scheme, a host and a port, with nothing after it")
+            scheme, _, host = origin.partition("://")
+            try:
+                parsed = Host.parse(host)
+            except InvalidHost:
+                raise ValueError("an origin has a host, and a port from 1 to 65535") from None
+            if scheme in {"http", "https"} and parsed.origin(scheme) != origin:
+                raise ValueError("browsers leave out the standard port of a scheme")
         return value
 
     @field_validator("cors_allow_headers")

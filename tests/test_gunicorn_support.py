@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_told_by_its_class_alone(
     """In the response and in the log: JSON, one request id in both, no address, nothing sent."""
     options = ["--worker-class", worker, "--threads", "4" if worker != "sync" else "1"]
     if configuration == os.devnull:  # somebody's own, which knows nothing of ours
-        options += ["--config", configuration, "wsgi:app"]
+        options += ["--config", configuration, "resource_server:create_app()"]
     served = start(*options)
     for name, (status, request) in MALFORMED.items():
         found, headers, body = served.exchange(request)
