@@ -1,7 +1,10 @@
 """What ended stays ended: in another process, in another transaction, and in no other pool."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -24,10 +27,11 @@ from resource_server.revocations.snapshot import DenyListSnapshot
 from resource_server.testing import CognitoIdp, bearer
 from resource_server.testing.pool import CognitoPool
 from resource_server.tokens.claims import SIGN_IN_SCOPE
-from resource_server.users import accounts, projection
+from resource_server.users import accounts, administration, projection
 from resource_server.users.accounts import TokenDenied
 from resource_server.users.models import User
 from tests.conftest import both_databases
+from tests.fake_directory import InMemoryDirectory
 from tests.holders import Holder
 from tests.test_users import ScriptedIdentity
 
@@ -194,16 +198,110 @@ def _wait_for_a_lock(engine: Engine) -> None:
 
 
 @both_databases
-def test_a_sync_does_not_bring_a_deleted_account_back(engine: Engine) -> None:
-    """The directory listed the user, who then deleted the account."""
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("had_a_row", [True, False])
+@pytest.mark.parametrize("as_of", [990, 1_000, 1_010])
+def test_a_sync_does_not_bring_a_deleted_account_back(
+    engine: Engine, as_of: int, *, enabled: bool, had_a_row: bool
+) -> None:
+    """The directory listed the user, who then deleted the account, or did so a moment before.
+
+    It makes no difference whether the list says that the user is disabled, or had another name.
+    """
     deny_list = DenyListSnapshot(engine.begin, now=lambda: 1_000)
-    deny_list.revoke_user(SUB, then=lambda connection: accounts.remove(connection, SUB))
-    listed = [DirectoryUser(SUB, "ada"), DirectoryUser("other", "other")]
+    listed = [DirectoryUser(SUB, "new", enabled=enabled), DirectoryUser("other", "other")]
+    if had_a_row:
+        accounts.add(Connections(engine), sub=SUB, username="old")
     with Session(engine) as session:
-        projection.follow(session, listed, deny_list, as_of=990)
+        found = projection.compare(session, listed)
+        deny_list.revoke_user(SUB, then=lambda connection: accounts.remove(connection, SUB))
+        projection.apply(session, listed, found, deny_list, as_of=as_of)
         assert session.scalars(select(User.sub)).all() == ["other"]
-        projection.follow(session, listed, deny_list, as_of=1_010)
-        assert set(session.scalars(select(User.sub))) == {SUB, "other"}
+
+
+@both_databases
+def test_a_sync_makes_the_row_of_a_user_who_was_revoked_long_ago(engine: Engine) -> None:
+    """Somebody who was disabled once, and is back."""
+    deny_list = DenyListSnapshot(engine.begin, now=lambda: 1_000)
+    deny_list.revoke_user(SUB)
+    with Session(engine) as session:
+        projection.follow(session, [DirectoryUser(SUB, "ada")], deny_list, as_of=1_020)
+        assert session.scalars(select(User.sub)).all() == [SUB]
+
+
+class Leaving(InMemoryDirectory):
+    """A directory whose user deletes the account between two questions."""
+
+    def __init__(self, deny_list: DenyListSnapshot) -> None:
+        super().__init__([DirectoryUser(SUB, "ada")])
+        self._deny_list = deny_list
+
+    def get(self, sub: str) -> DirectoryUser:
+        """See UserDirectory."""
+        user = super().get(sub)
+        if self.calls.count("get") == self.leaves_at:
+            del self.users[sub]
+            self._deny_list.revoke_user(
+                sub, then=lambda connection: accounts.remove(connection, sub)
+            )
+        return user
+
+    leaves_at = 1
+
+
+@both_databases
+@pytest.mark.parametrize("change", [administration.disable, administration.enable])
+@pytest.mark.parametrize("leaves_at", [1, 2, 3])
+def test_an_administrator_does_not_bring_a_deleted_account_back(
+    engine: Engine, change: Callable[..., User], leaves_at: int
+) -> None:
+    """The row is made of what the directory says, and the user leaves meanwhile."""
+    deny_list = DenyListSnapshot(engine.begin)
+    directory = Leaving(deny_list)
+    directory.leaves_at = leaves_at
+    with Session(engine) as session, suppress(errors.NoSuchUser):
+        change(session, directory, deny_list, sub=SUB, by="test")
+    assert SUB not in directory.users
+    assert users(engine) == 0
+
+
+@both_databases
+def test_two_deletions_at_once_end_alike(engine: Engine) -> None:
+    """Neither fails, and the row is gone."""
+    deny_list = DenyListSnapshot(engine.begin)
+    for name in ("ada", "eve"):
+        accounts.add(Connections(engine), sub=name, username=name)
+    start = threading.Barrier(4)
+
+    def delete_account(name: str) -> None:
+        start.wait(30)
+        deny_list.revoke_user(name, then=lambda connection: accounts.remove(connection, name))
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(delete_account, name) for name in ("ada", "eve", "ada", "eve")]:
+            done.result(30)
+    assert users(engine) == 0
+
+
+@both_databases
+def test_disabling_while_the_row_is_made_disables_it(engine: Engine) -> None:
+    """The first request of a user, and an administrator who shuts the user out."""
+    deny_list, connections = DenyListSnapshot(engine.begin), Connections(engine)
+    start = threading.Barrier(2)
+
+    def first_request() -> None:
+        start.wait(30)
+        with suppress(TokenDenied, accounts.AccountDisabled):
+            accounts.active_account(connections, Holder(SUB, "ada", issued_at=time.time()))
+
+    with Session(engine) as session, ThreadPoolExecutor(1) as pool:
+        making = pool.submit(first_request)
+        start.wait(30)
+        directory = InMemoryDirectory([DirectoryUser(SUB, "ada")])
+        administration.disable(session, directory, deny_list, sub=SUB, by="test")
+        making.result(30)
+        rows = session.execute(select(User.sub, User.disabled)).all()
+    assert [tuple(row) for row in rows] == [(SUB, True)]
 
 
 def test_a_denial_that_commits_late_is_read(engine: Engine) -> None:

@@ -58,7 +58,8 @@ def sync(*, dry_run: bool, delete_gone: bool, many_gone: bool, yes: bool, as_jso
     """
     mine = services()
     announce()
-    # Rows of other pools' users cannot be told from rows whose user is gone.
+    # Rows that release 0.1 made for users of other pools have no pool in their key (decision 19).
+    # They look like rows whose user is gone.
     only_pool = not mine.settings.cognito_trusted_pools
     if delete_gone and not only_pool:
         raise click.UsageError("--delete-gone cannot be used with COGNITO_TRUSTED_POOLS")

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from resource_server.identity.directory import UserDirectory
 from resource_server.identity.errors import NoSuchUser
-from resource_server.users import projection
+from resource_server.users import accounts, projection
 from resource_server.users.models import User
 from resource_server.users.projection import Denies
 
@@ -45,7 +45,7 @@ def disable(
         session.rollback()  # see projection.apply
         deny_list.revoke_users([sub])
         if projection.by_sub(session, sub) is None:
-            projection.follow(session, [directory.get(sub)], deny_list)
+            _add_row(session, directory, deny_list, sub)
         projection.set_disabled(session, [sub], disabled=True)
     finally:
         with suppress(NoSuchUser):
@@ -83,9 +83,26 @@ def enable(
             raise
     else:
         if projection.by_sub(session, sub) is None:
-            projection.follow(session, [directory.get(sub)], deny_list)
+            _add_row(session, directory, deny_list, sub)
     projection.set_disabled(session, [sub], disabled=False)
     return _row(session, sub)
+
+
+def _add_row(session: Session, directory: UserDirectory, deny_list: Denies, sub: str) -> None:
+    """Make the row of a user whom the directory has, and has still after that.
+
+    Whoever deletes their account does so in the directory first, and then here. So a user who is
+    gone by now may have left before the row was made.
+
+    Raises NoSuchUser, another IdentityError, or a SQLAlchemyError.
+    """
+    projection.follow(session, [directory.get(sub)], deny_list)
+    try:
+        directory.get(sub)
+    except NoSuchUser:
+        accounts.remove(session.connection(), sub)
+        session.commit()
+        raise
 
 
 def _key(session: Session, sub: str, other_pools: Collection[str]) -> str | None:

@@ -10,7 +10,6 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from resource_server.identity.directory import DirectoryUser
 from resource_server.revocations.models import Revocation
-from resource_server.revocations.snapshot import CLOCK_DIFFERENCE_SECONDS
 from resource_server.users import accounts
 from resource_server.users.accounts import COLUMNS, insert_user
 from resource_server.users.models import User
@@ -135,13 +134,16 @@ def apply(
     """
     # The deny list takes a connection of its own: whoever held one meanwhile might wait for it.
     session.rollback()
-    # First: should the rest fail, the next time finds the same users to disable, and denies again.
-    deny_list.revoke_users(found.disabled)
-    left = _denied_since(session, found.made - found.disabled, as_of)
-    stale = (found.made | found.changed) - left
+    stale = found.made | found.changed
+    # Before this function denies anything: its own denials say nothing about a deletion.
+    stale -= _denied_since(session, stale, as_of)
     if values := {user.sub: _values(user) for user in users if user.sub in stale}:
         # In one order everywhere, so that two at once do not wait for each other.
         session.execute(_upsert(session), [values[sub] for sub in sorted(values)])
+    session.commit()
+    # Before the rows are marked: should the rest fail, the next time finds the same users to
+    # disable, and denies again.
+    deny_list.revoke_users(found.disabled)
     _mark(session, found.disabled, disabled=True)
     _mark(session, found.enabled, disabled=False)
     session.commit()
@@ -169,14 +171,16 @@ def _upsert(session: Session) -> ReturningInsert[Any]:
 
 
 def _denied_since(session: Session, subs: Collection[str], as_of: float | None) -> frozenset[str]:
-    """Return who was revoked since a time. Other processes change no rows until the commit."""
+    """Return who was revoked since a time. Other processes change no rows until the commit.
+
+    The directory's list lags, and clocks differ. So an entry shortly before that time counts, too:
+    `issued_before` of a user who was revoked is ten seconds later than the revocation.
+    """
     if as_of is None or not subs:
         return frozenset()
     accounts.lock(session.connection(), *subs)
     statement = select(Revocation.value).where(
-        Revocation.kind == "sub",
-        Revocation.value.in_(subs),
-        Revocation.issued_before > as_of + CLOCK_DIFFERENCE_SECONDS,
+        Revocation.kind == "sub", Revocation.value.in_(subs), Revocation.issued_before > as_of
     )
     return frozenset(session.scalars(statement))
 
