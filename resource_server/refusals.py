@@ -49,7 +49,7 @@ IDENTITY_PROBLEMS: dict[type[identity.IdentityError], Problem] = {
         403, "A rule of the user directory rejected the sign-in", "invalid_grant"
     ),
     identity.InvalidRequest: Problem(400, "The user directory does not accept these values"),
-    identity.BadCode: Problem(400, "The code is wrong or was used already"),
+    identity.BadCode: Problem(400, "The code is wrong, has expired or was used already"),
     identity.ExpiredCode: Problem(400, "The code has expired, ask for a new one"),
     identity.BadRefreshToken: Problem(
         401, "The refresh token is invalid or has expired", "invalid_grant"

@@ -258,6 +258,43 @@ def test_a_known_message_has_its_meaning(
 
 
 @pytest.mark.parametrize(
+    ("operations", "codes"),
+    [
+        (
+            ("ConfirmSignUp", "ConfirmForgotPassword"),
+            (
+                *("CodeMismatchException", "ExpiredCodeException", "NotAuthorizedException"),
+                *("UserNotFoundException", "UserNotConfirmedException"),
+            ),
+        ),
+        (("InitiateAuth",), ("NotAuthorizedException", "UserNotFoundException")),
+        (("RespondToAuthChallenge",), ("NotAuthorizedException", "UserNotFoundException")),
+        (
+            ("ForgotPassword", "ResendConfirmationCode"),
+            ("NotAuthorizedException", "UserNotFoundException", "CodeDeliveryFailureException"),
+        ),
+    ],
+)
+def test_an_unknown_name_reads_like_a_known_one(
+    operations: tuple[str, ...], codes: tuple[str, ...]
+) -> None:
+    """With PreventUserExistenceErrors or without it, and beyond the limit of a user."""
+    limits = [(code, "") for code in ("LimitExceededException", "TooManyFailedAttemptsException")]
+    limits += [
+        ("NotAuthorizedException", message)
+        for message in ("Password attempts exceeded", "Attempt limit exceeded, try later")
+    ]
+    for operation in operations:
+        rows = [meaning(operation, *each) for each in [*((code, "") for code in codes), *limits]]
+        assert not any(row.message for row in rows)
+        told = {
+            row.error if isinstance(row.error, Outcome) else IDENTITY_PROBLEMS[row.error]
+            for row in rows
+        }
+        assert len(told) == 1, operation
+
+
+@pytest.mark.parametrize(
     ("code", "status", "expected"),
     [
         ("500", 500, OUTAGE),

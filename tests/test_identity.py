@@ -746,7 +746,7 @@ ROWS = [
     Row("SignUp", "NotAuthorizedException", _NO_HASH, DirectoryMisconfigured),
     Row("SignUp", "NotAuthorizedException", _SIGN_UP_OFF, SignUpClosed),
     Row("ConfirmSignUp", "CodeMismatchException", _WRONG_CODE, BadCode),
-    Row("ConfirmSignUp", "ExpiredCodeException", _OLD_CODE, ExpiredCode),
+    Row("ConfirmSignUp", "ExpiredCodeException", _OLD_CODE, BadCode),
     Row("ConfirmSignUp", "UserNotFoundException", _NO_SUCH_USER, BadCode),
     Row("ConfirmSignUp", "AliasExistsException", _ALIAS, UsernameTaken),
     Row("ConfirmSignUp", "InvalidParameterException", "Invalid code", BadCode),
@@ -793,7 +793,7 @@ ROWS = [
         "RevokeToken", "UnsupportedOperationException", "revocation is off", DirectoryMisconfigured
     ),
     Row("ConfirmForgotPassword", "CodeMismatchException", _WRONG_CODE, BadCode),
-    Row("ConfirmForgotPassword", "ExpiredCodeException", _OLD_CODE, ExpiredCode),
+    Row("ConfirmForgotPassword", "ExpiredCodeException", _OLD_CODE, BadCode),
     Row("ConfirmForgotPassword", "InvalidPasswordException", _POLICY, PasswordRejected),
     Row("ConfirmForgotPassword", "UserNotFoundException", _NO_SUCH_USER, BadCode),
     Row("ConfirmForgotPassword", "NotAuthorizedException", "User is disabled.", BadCode),
@@ -849,7 +849,7 @@ _ANY = {TooManyRequests, RequestBlocked, IdentityUnavailable, DirectoryMisconfig
 _OWN = {SessionEnded, InsufficientScope}
 DOCUMENTED: dict[str, set[type[IdentityError]]] = {
     "SignUp": {*(UsernameTaken, PasswordRejected, InvalidRequest, TriggerRejected, SignUpClosed)},
-    "ConfirmSignUp": {BadCode, ExpiredCode, UsernameTaken, InvalidRequest, TriggerRejected},
+    "ConfirmSignUp": {BadCode, UsernameTaken, InvalidRequest, TriggerRejected},
     "ResendConfirmationCode": {InvalidRequest},
     "InitiateAuth": {
         *{BadCredentials, NotConfirmed, PasswordResetRequired, InvalidRequest, SignInRejected},
@@ -863,7 +863,7 @@ DOCUMENTED: dict[str, set[type[IdentityError]]] = {
     "RevokeToken": {BadRefreshToken},
     "ForgotPassword": {InvalidRequest},
     "ConfirmForgotPassword": {
-        *{BadCode, ExpiredCode, PasswordRejected, InvalidRequest, TriggerRejected},
+        *{BadCode, PasswordRejected, InvalidRequest, TriggerRejected},
     },
     "ChangePassword": {WrongPassword, PasswordRejected, InvalidRequest} | _OWN,
     "GetUser": _OWN,

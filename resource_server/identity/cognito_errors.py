@@ -114,14 +114,12 @@ _SIGN_IN_EXPIRED, _CODE_SENT = Row(SignInExpired), Row(Outcome.CODE_SENT)
 _NO_SUCH_USER, _FORBIDDEN = Row(NoSuchUser), Row(DirectoryForbidden)
 _REJECTED, _SIGN_IN_REJECTED = Row(TriggerRejected), Row(SignInRejected)
 # Only a user who exists has a limit of their own. So it reads like what an unknown name gets.
-_HIDDEN_LIMITS = {
-    "ConfirmForgotPassword": _BAD_CODE,
-    "ConfirmSignUp": _BAD_CODE,
-    "ForgotPassword": _CODE_SENT,
-    "InitiateAuth": _BAD_CREDENTIALS,
-    "ResendConfirmationCode": _CODE_SENT,
-    "RespondToAuthChallenge": _SIGN_IN_EXPIRED,
-}
+_HIDDEN_LIMITS = (
+    (_BAD_CODE, ("ConfirmForgotPassword", "ConfirmSignUp")),
+    (_BAD_CREDENTIALS, ("InitiateAuth",)),
+    (_CODE_SENT, ("ForgotPassword", "ResendConfirmationCode")),
+    (_SIGN_IN_EXPIRED, ("RespondToAuthChallenge",)),
+)
 
 _CHECK_IDS = _set_up(
     "The pool or the app client does not exist: check AWS_USER_POOL_ID and "
@@ -288,6 +286,12 @@ def _each(operations: Iterable[str], rows: Mapping[str, Row]) -> dict[tuple[str,
 
 
 OPERATIONS: Mapping[tuple[str, str], Row] = {
+    **{
+        (operation, code): row
+        for row, operations in _HIDDEN_LIMITS
+        for operation in operations
+        for code in ("LimitExceededException", "TooManyFailedAttemptsException")
+    },
     # With an access token: whatever is wrong with it, the session has ended.
     **_each(
         _BY_ACCESS_TOKEN,
@@ -355,6 +359,8 @@ OPERATIONS: Mapping[tuple[str, str], Row] = {
     **_each(
         ("ConfirmForgotPassword", "ConfirmSignUp"),
         {
+            # What Cognito says of unknown names, with PreventUserExistenceErrors.
+            "ExpiredCodeException": _BAD_CODE,
             "InvalidParameterException": _BAD_CODE,
             "NotAuthorizedException": _BAD_CODE,  # confirmed already, disabled
             "UserNotConfirmedException": _BAD_CODE,
@@ -429,8 +435,11 @@ MESSAGES: Sequence[Message] = (
         ("NotAuthorizedException", "InvalidParameterException", "ResourceNotFoundException"),
     ),
     # A user's own limit, which has no code of its own
-    Message("Password attempts exceeded", _USERS_LIMIT),
-    Message("Attempt limit exceeded", _USERS_LIMIT),
+    *(
+        Message(begins, row, operations)
+        for begins in ("Password attempts exceeded", "Attempt limit exceeded")
+        for row, operations in (*_HIDDEN_LIMITS, (_USERS_LIMIT, ()))
+    ),
     # Sign-up
     Message("SignUp is not permitted", Row(errors.SignUpClosed), ("SignUp",)),
     Message(
@@ -604,8 +613,6 @@ def meaning(
     if row is None and code in INVALID_VALUE_CODES:
         row = _of_parameters(operation, _AT.findall(_without_quotes(message, sent)))
     row = row or OPERATIONS.get((operation, code)) or CODES.get(code) or _of_status(code, status)
-    if row is _USERS_LIMIT:
-        row = _HIDDEN_LIMITS.get(operation, row)
     if row is _WRONG_ATTRIBUTE and " is required" in message:
         row = _MISSING_ATTRIBUTE
     if row.error is InvalidRequest:

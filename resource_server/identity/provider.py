@@ -117,8 +117,8 @@ class IdentityProvider(Protocol):
     def confirm_sign_up(self, username: str, code: str, *, context: Context = NO_CONTEXT) -> None:
         """Confirm an account with the code that was sent.
 
-        Raises BadCode or ExpiredCode (an unknown user is a BadCode, too), UsernameTaken if the
-        address is another account's, InvalidRequest, TriggerRejected.
+        Raises BadCode for a wrong, expired or used code and for an unknown user, UsernameTaken if
+        the address is another account's, InvalidRequest, TriggerRejected.
         """
 
     def resend_confirmation_code(self, username: str, *, context: Context = NO_CONTEXT) -> None:
@@ -197,8 +197,8 @@ class IdentityProvider(Protocol):
     ) -> None:
         """Set a new password with the code that was sent.
 
-        Raises BadCode, ExpiredCode, PasswordRejected, InvalidRequest, TriggerRejected. An unknown
-        user is a BadCode, too.
+        Raises BadCode for a wrong, expired or used code and for an unknown user, PasswordRejected,
+        InvalidRequest, TriggerRejected.
         """
 
     def change_password(self, access_token: str, *, previous: str, password: str) -> None:

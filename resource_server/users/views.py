@@ -120,7 +120,6 @@ def sign_up(new: SignUpIn) -> ResponseReturnValue:
 @users.post("/verify")
 @refuses(
     identity.BadCode,
-    identity.ExpiredCode,
     identity.UsernameTaken,
     identity.InvalidRequest,
     identity.TriggerRejected,
@@ -332,7 +331,6 @@ def forgot_password(account: ForgotPasswordIn) -> ResponseReturnValue:
 @users.post("/reset_password")
 @refuses(
     identity.BadCode,
-    identity.ExpiredCode,
     identity.PasswordRejected,
     identity.InvalidRequest,
     identity.TriggerRejected,
