@@ -412,6 +412,35 @@ def test_another_sign_ins_refresh_token_ends_nothing(
     assert _refresh(client, left).status_code == 200
 
 
+@both_databases
+@pytest.mark.parametrize("rotation", [False, True])
+def test_a_sign_in_that_ended_at_cognito_alone_is_ended_by_the_next_try(
+    client: FlaskClient,
+    mock_cognito_client: CognitoIdp,
+    user: KitUser,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    rotation: bool,
+) -> None:
+    """The database failed after RevokeToken. The caller hears 503, and the next try finishes."""
+    if rotation:
+        _rotate(mock_cognito_client)
+    tokens = _signed_in(client, user.username)
+    headers = bearer(tokens["access_token"])
+    one = {"everywhere": False, "refresh_token": tokens["refresh_token"]}
+    with monkeypatch.context() as patch:
+        patch.setattr(DenyListSnapshot, "_write", _fail)
+        assert client.post("/users/logout", headers=headers, json=one).status_code == 503
+    again = client.post("/users/logout", headers=headers, json=one)
+    assert (again.status_code, again.json) == (401, {"detail": "The session has ended"})
+    refused = client.get("/randoms", headers=headers)
+    assert (refused.status_code, refused.json) == (401, {"detail": "The access token was revoked"})
+
+
+def _fail(*_: object) -> None:
+    raise OperationalError("INSERT", {}, Exception("away"))
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [

@@ -3,11 +3,15 @@
 from typing import Any
 
 import pytest
+from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from resource_server.emulator import gaps
+from resource_server.identity import errors
 from resource_server.testing import CognitoIdp, KitUser, bearer
+from resource_server.testing.pool import CognitoPool
 from tests.conftest import PASSWORD
+from tests.test_users import ScriptedIdentity, _use
 
 UNKNOWN = "eu-west-2_11111111-1111-1111-1111-111111111111"
 
@@ -64,6 +68,40 @@ def test_a_known_device_signs_in_under_its_key(client: FlaskClient, user: KitUse
     second = _sign_in(client, user, **key).json
     assert "new_device_metadata" not in second
     assert _refresh(client, second, **key).status_code == 200
+
+
+@pytest.mark.usefixtures("prompts")
+def test_a_sign_in_of_a_device_ends(client: FlaskClient, user: KitUser) -> None:
+    """Telling whose the refresh token is needs the key, too."""
+    tokens = _sign_in(client, user).json
+    key = {"device_key": tokens["new_device_metadata"]["device_key"]}
+    headers = bearer(tokens["access_token"])
+    assert client.post("/users/me/devices", headers=headers, json=key).status_code == 200
+    one = {"everywhere": False, "refresh_token": tokens["refresh_token"]}
+    assert client.post("/users/logout", headers=headers, json=one).status_code == 401
+    assert client.get("/users/me", headers=headers).status_code == 200
+    assert client.post("/users/logout", headers=headers, json=one | key).status_code == 200
+    assert client.get("/users/me", headers=headers).status_code == 401
+
+
+def test_the_access_token_names_the_device_of_a_sign_in(
+    app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool
+) -> None:
+    """Cognito's do, so that signing out needs nothing else."""
+    asked: list[object] = []
+
+    class Recording(ScriptedIdentity):
+        def refresh(self, *_: object, device_key: str | None = None, **__: object) -> object:
+            asked.append(device_key)
+            raise errors.BadRefreshToken
+
+    _use(app, Recording(None))
+    for device in (UNKNOWN, 7, None):
+        more: dict[str, Any] = {} if device is None else {"device_key": device}
+        headers = bearer(cognito_pool.access_token(scope="me", **more))
+        one = {"everywhere": False, "refresh_token": "r" * 40}
+        assert client.post("/users/logout", headers=headers, json=one).status_code == 401
+    assert asked == [UNKNOWN, None, None]
 
 
 @pytest.mark.usefixtures("prompts")

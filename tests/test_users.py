@@ -373,8 +373,9 @@ def test_a_sign_in_ends_without_cognitos_scope(
     app: APIFlask, client: FlaskClient, cognito_pool: CognitoPool
 ) -> None:
     """RevokeToken needs only the refresh token, so that every client can sign out."""
-    _use(app, ScriptedIdentity(None))
-    headers = bearer(cognito_pool.access_token(scope="me randoms"))
+    token = cognito_pool.access_token(scope="me randoms")
+    _use(app, ScriptedIdentity(TokenSet(token, 900, "Bearer")))
+    headers = bearer(token)
     one = {"everywhere": False, "refresh_token": "r" * 40}
     assert client.post("/users/logout", json=one, headers=headers).status_code == 200
     assert client.get("/users/me", headers=headers).status_code == 401

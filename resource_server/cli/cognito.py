@@ -184,6 +184,7 @@ def doctor_command(*, as_json: bool, **options: Any) -> None:
             jwks_timeout=settings.jwks_timeout_seconds,
             client_secret=secret.get_secret_value() if secret else None,
             writable_attributes=settings.cognito_writable_attributes,
+            refresh_days=settings.cognito_refresh_token_days,
             emulated=settings.cognito_endpoint_is_emulator,
         ),
     )

@@ -3,6 +3,7 @@
 Nothing is changed. Whatever cannot be read becomes a finding of its own, and the rest is examined.
 """
 
+import math
 import secrets
 import time
 import uuid
@@ -48,8 +49,9 @@ _NOT_BY_CLI = (
     "not with `aws cognito-idp update-user-pool`, which resets every setting that is left out"
 )
 _HOUR = 3600
+_DAY = 24 * _HOUR
 # Cognito's units of a token's life, in seconds.
-_UNITS = {"seconds": 1, "minutes": 60, "hours": _HOUR, "days": 24 * _HOUR}
+_UNITS = {"seconds": 1, "minutes": 60, "hours": _HOUR, "days": _DAY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class Service:
 
     `public` is a client of boto3 for unsigned calls, `pools` those whose tokens are accepted,
     `leeway` the clock difference it allows, `jwks_timeout` in seconds as well,
-    `writable_attributes` what users may set. `emulated` says that the endpoint of Cognito is an
+    `writable_attributes` what users may set, `refresh_days` how many days an ended sign-in stays
+    revoked (COGNITO_REFRESH_TOKEN_DAYS). `emulated` says that the endpoint of Cognito is an
     emulator.
     """
 
@@ -80,6 +83,7 @@ class Service:
     jwks_timeout: float
     client_secret: str | None = field(default=None, repr=False)
     writable_attributes: tuple[str, ...] = ()
+    refresh_days: int = 30
     emulated: bool = False
 
 
@@ -362,7 +366,7 @@ class _Examination:
                 _APPLY,
             )
         access = _seconds(client, "AccessToken", "hours", default=_HOUR)
-        refresh = _seconds(client, "RefreshToken", "days", default=30 * 24 * _HOUR)
+        refresh = _seconds(client, "RefreshToken", "days", default=30 * _DAY)
         if access > _HOUR:
             yield Finding(
                 "warning",
@@ -378,6 +382,16 @@ class _Examination:
                 "refresh-lifetime",
                 "Refresh tokens expire before access tokens do: they are of no use.",
                 "console: App clients, Refresh token expiration",
+            )
+        days = math.ceil(refresh / _DAY)
+        if days > self.service.refresh_days:
+            yield Finding(
+                "warning",
+                "revocation-lifetime",
+                f"Refresh tokens live {days} days, and COGNITO_REFRESH_TOKEN_DAYS is "
+                f"{self.service.refresh_days}: a sign-in that ended is no longer revoked while its "
+                "tokens can be renewed.",
+                f"set COGNITO_REFRESH_TOKEN_DAYS={days}",
             )
 
     def _groups(self, groups: Mapping[str, object]) -> Iterator[Finding]:

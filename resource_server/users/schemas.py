@@ -297,6 +297,7 @@ class LogoutIn(Schema):
 
     refresh_token: OpaqueToken | None = None
     everywhere: StrictBool = True
+    device_key: DeviceKey | None = None
 
     @model_validator(mode="after")
     def _names_one_sign_in(self) -> Self:

@@ -23,6 +23,7 @@ from resource_server.bodies import MessageOut
 from resource_server.identity import errors as identity
 from resource_server.identity.errors import (
     AccountGone,
+    BadRefreshToken,
     IdentityError,
     IdentityUnavailable,
     InsufficientScope,
@@ -279,7 +280,7 @@ def log_out(which: LogoutIn) -> ResponseReturnValue:
     Cognito goes first: a token that is denied here could not be used to try again there.
     """
     if not which.everywhere and which.refresh_token is not None:
-        return _end_sign_in(which.refresh_token.get_secret_value())
+        return _end_sign_in(which.refresh_token.get_secret_value(), which.device_key)
     try:
         services().identity.sign_out(_account_token())
     except SessionEnded:  # ended there before; so it must be here
@@ -289,12 +290,20 @@ def log_out(which: LogoutIn) -> ResponseReturnValue:
     return {"message": "Logged out successfully"}
 
 
-def _end_sign_in(refresh_token: str) -> ResponseReturnValue:
+def _end_sign_in(refresh_token: str, device_key: str | None) -> ResponseReturnValue:
     """End the sign-in of the access token, which the refresh token must belong to.
 
-    A refresh token is opaque. Only a token made from it names its sign-in.
+    A refresh token is opaque. Only a token made from it tells which sign-in it is of.
     """
-    renewed = services().identity.refresh(refresh_token, username=current_principal.username)
+    try:
+        renewed = services().identity.refresh(
+            refresh_token,
+            username=current_principal.username,
+            device_key=device_key or _device_of(current_principal),
+        )
+    except BadRefreshToken:
+        _end_what_cognito_ended()
+        raise
     current = renewed.refresh_token or refresh_token
     if not _is_renewed(renewed.access_token, current_principal):
         response = answer(OTHER_SIGN_IN)
@@ -305,6 +314,26 @@ def _end_sign_in(refresh_token: str) -> ResponseReturnValue:
     services().identity.revoke(current)
     services().revocations.revoke_sign_in(current_principal)
     return {"message": "Logged out successfully"}
+
+
+def _end_what_cognito_ended() -> None:
+    """End the sign-in here if it has ended at Cognito, which a first try may have done.
+
+    Raises SessionEnded if so, or what else Cognito says of the access token.
+    """
+    if SIGN_IN_SCOPE not in current_principal.scopes:
+        return  # Cognito says nothing about such a token
+    try:
+        services().identity.profile(presented_token())
+    except SessionEnded:
+        services().revocations.revoke_sign_in(current_principal)
+        raise
+
+
+def _device_of(principal: AccessToken) -> str | None:
+    """Return the device of a sign-in, where the pool remembers devices."""
+    device_key = principal.claims.get("device_key")
+    return device_key if isinstance(device_key, str) else None
 
 
 def _is_renewed(access_token: str, principal: AccessToken) -> bool:

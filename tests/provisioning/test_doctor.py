@@ -162,6 +162,21 @@ APPLY = "flask cognito apply"
             "refresh-lifetime",
             "console",
         ),
+        (
+            _client(RefreshTokenValidity=31),
+            "warning",
+            "revocation-lifetime",
+            "COGNITO_REFRESH_TOKEN_DAYS=31",
+        ),
+        (
+            _client(
+                RefreshTokenValidity=745,
+                TokenValidityUnits={"AccessToken": "minutes", "RefreshToken": "hours"},
+            ),
+            "warning",
+            "revocation-lifetime",
+            "COGNITO_REFRESH_TOKEN_DAYS=32",
+        ),
         (_client(EnableTokenRevocation=False), "error", "token-revocation", APPLY),
         (_target(scopes=("admin", "me")), "error", "scopes-not-given", "--grant '*=admin'"),
         (_environment('{"*": "me"}'), "error", "scopes-not-given", "--grant '*=randoms'"),
