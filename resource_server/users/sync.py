@@ -31,6 +31,10 @@ _MOST_WAITS = 60
 _FEW = 10
 
 
+def _sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 class TooManyGone(Exception):
     """More than a tenth of all rows would go: rather the wrong pool than so many who left."""
 
@@ -73,7 +77,7 @@ class Sync:
         *,
         not_ours: Collection[str] = (),
         dry_run: bool = False,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = _sleep,
     ) -> None:
         self.counts = Counts()
         self._session = session

@@ -1,9 +1,12 @@
 """Clocks are looked up at each call, and count the time of a standstill."""
 
+import ast
 import time
+from pathlib import Path
 
 import pytest
 
+import resource_server
 from resource_server.identity.turns import Turns
 from resource_server.testing.pool import CognitoPool
 from resource_server.tokens import CognitoVerifier, errors
@@ -57,3 +60,17 @@ def test_turns_follow_a_moved_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: 123.0)
     with turns.turn():
         assert turns._begun == [123.0]
+
+
+def test_no_default_argument_is_a_clock_of_its_own() -> None:
+    """What a definition binds ignores a test that replaces `time.time` or `time.sleep` later."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    bound = [
+        f"{file.name}:{node.lineno}: {ast.unparse(default)}"
+        for file in Path(resource_server.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, functions)
+        for default in (*node.args.defaults, *filter(None, node.args.kw_defaults))
+        if ast.unparse(default).startswith(("time.", "datetime.", "dt."))
+    ]
+    assert bound == []
