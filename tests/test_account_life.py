@@ -437,6 +437,34 @@ def test_a_sign_in_that_ended_at_cognito_alone_is_ended_by_the_next_try(
     assert (refused.status_code, refused.json) == (401, {"detail": "The access token was revoked"})
 
 
+@pytest.mark.parametrize("rotation", [False, True])
+def test_a_sign_in_that_cognito_could_not_end_can_still_be_ended(
+    app: APIFlask,
+    client: FlaskClient,
+    mock_cognito_client: CognitoIdp,
+    user: KitUser,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    rotation: bool,
+) -> None:
+    """By the next try. A rotated refresh token is lost, so the sign-in ends here at once."""
+    if rotation:
+        _rotate(mock_cognito_client)
+    tokens = _signed_in(client, user.username)
+    headers = bearer(tokens["access_token"])
+    one = {"everywhere": False, "refresh_token": tokens["refresh_token"]}
+
+    def away(*_: object) -> None:
+        raise errors.IdentityUnavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app.extensions["resource_server"].identity, "revoke", away)
+        assert client.post("/users/logout", headers=headers, json=one).status_code == 503
+    again = client.post("/users/logout", headers=headers, json=one)
+    assert again.status_code == (401 if rotation else 200)
+    assert client.get("/users/me", headers=headers).status_code == 401
+
+
 def _fail(*_: object) -> None:
     raise OperationalError("INSERT", {}, Exception("away"))
 

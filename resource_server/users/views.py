@@ -311,7 +311,13 @@ def _end_sign_in(refresh_token: str, device_key: str | None) -> ResponseReturnVa
             # The app client rotates refresh tokens: without the new one that sign-in would end.
             response.set_data(json.dumps({**response.get_json(), "refresh_token": current}))
         return response
-    services().identity.revoke(current)
+    try:
+        services().identity.revoke(current)
+    except IdentityError:
+        if current != refresh_token:
+            # The caller never gets the new refresh token, so there is no second try at Cognito.
+            services().revocations.revoke_sign_in(current_principal)
+        raise
     services().revocations.revoke_sign_in(current_principal)
     return {"message": "Logged out successfully"}
 
