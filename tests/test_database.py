@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -833,27 +834,34 @@ def test_a_migration_has_no_limit_but_for_locks(
     assert found == ["0", "2s"]
 
 
+@pytest.fixture
+def readable_path() -> Iterator[Path]:
+    """A folder that other users can read, as pgbouncer does, which refuses to run as root."""
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-") as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path
+
+
 @pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed")
 def test_migrations_go_through_a_pooler_in_transaction_mode(
-    url: str, control: Engine, tmp_path: Path
+    url: str, control: Engine, readable_path: Path
 ) -> None:
     """With PgBouncer in between, the next client of its connections finds nothing."""
     address = make_url(url)
     port = _free_port()
-    (tmp_path / "users.txt").write_text('"postgres" ""\n')
-    (tmp_path / "pgbouncer.ini").write_text(
+    (readable_path / "users.txt").write_text('"postgres" ""\n')
+    (readable_path / "pgbouncer.ini").write_text(
         f"[databases]\napp = host={address.query['host']} port=5432 dbname=app user=postgres\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = trust\nauth_file = {tmp_path}/users.txt\npool_mode = transaction\n"
+        f"auth_type = trust\nauth_file = {readable_path}/users.txt\npool_mode = transaction\n"
         "default_pool_size = 2\n"
     )
-    for path in (tmp_path, *tmp_path.iterdir(), *tmp_path.parents[:2]):
-        path.chmod(path.stat().st_mode | 0o055)
     user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
     pooled = f"postgresql+psycopg2://postgres@127.0.0.1:{port}/app"
     environment = {**POOL, "DATABASE_URL": pooled, "DB_LIMITS": "role", "FLASK_APP": "wsgi"}
     pooler = subprocess.Popen(
-        [str(PGBOUNCER), str(tmp_path / "pgbouncer.ini")],
+        [str(PGBOUNCER), str(readable_path / "pgbouncer.ini")],
         user=user,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
