@@ -89,15 +89,15 @@ class Connection(extensions.connection):  # type: ignore[misc]
 
     def commit(self) -> None:
         """Do as psycopg2 does, within the limit."""
-        self._limited(super().commit)
+        self.run(self.limit, super().commit)
 
     def rollback(self) -> None:
         """Do as psycopg2 does, within the limit."""
-        self._limited(super().rollback)
+        self.run(self.limit, super().rollback)
 
     def set_isolation_level(self, level: int | str | bytes | None) -> None:
         """Do as psycopg2 does, within the limit. It may send a SET."""
-        self._limited(partial(super().set_isolation_level, level))
+        self.run(self.limit, super().set_isolation_level, level)
 
     def close(self) -> None:
         """Close the connection, without waiting for the server."""
@@ -108,15 +108,25 @@ class Connection(extensions.connection):  # type: ignore[misc]
     def __del__(self) -> None:
         self._drop_descriptor()
 
-    def begin(self, limit: float) -> None:
-        """Start the clock of a call."""
+    def run(self, limit: float, call: Callable[..., Any], *args: Any) -> None:
+        """Make a call of psycopg2's that ends within `limit` seconds.
+
+        Raises NoResponse if it did not, or the call's own error.
+        """
         self._is_cut = False
         self.began = now = time.monotonic()
         self.deadline = now + limit
         if _watchdog.is_parked:
             _watchdog.wake()
+        try:
+            call(*args)
+        except psycopg2.Error as error:
+            self._fail(error)
+            raise
+        finally:
+            self.deadline = math.inf
 
-    def fail(self, error: psycopg2.Error) -> None:
+    def _fail(self, error: psycopg2.Error) -> None:
         """Note what a call's error says of the server.
 
         Raises NoResponse if the connection was cut.
@@ -144,16 +154,6 @@ class Connection(extensions.connection):  # type: ignore[misc]
             finally:
                 shared.detach()
 
-    def _limited(self, call: Callable[[], None]) -> None:
-        self.begin(self.limit)
-        try:
-            call()
-        except psycopg2.Error as error:
-            self.fail(error)
-            raise
-        finally:
-            self.deadline = math.inf
-
     def _drop_descriptor(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -166,31 +166,15 @@ class Cursor(extensions.cursor):  # type: ignore[misc]
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - psycopg2's name
         """Do as psycopg2 does, within the connection's limit."""
         connection: Any = self.connection
-        connection.begin(connection.limit)
-        try:
-            _execute(self, query, vars)
-        except psycopg2.Error as error:
-            connection.fail(error)
-            raise
-        else:
-            connection.responsiveness.answered = connection.began
-        finally:
-            connection.deadline = math.inf
+        connection.run(connection.limit, _execute, self, query, vars)
+        connection.responsiveness.answered = connection.began
 
     def executemany(self, query: Any, vars_list: Any) -> None:
         """Do as psycopg2 does, within the limit for each set of parameters."""
         connection: Any = self.connection
         count = len(vars_list) if isinstance(vars_list, Sequence) else 1
-        connection.begin(connection.limit * max(1, count))
-        try:
-            _executemany(self, query, vars_list)
-        except psycopg2.Error as error:
-            connection.fail(error)
-            raise
-        else:
-            connection.responsiveness.answered = connection.began
-        finally:
-            connection.deadline = math.inf
+        connection.run(connection.limit * max(1, count), _executemany, self, query, vars_list)
+        connection.responsiveness.answered = connection.began
 
 
 _execute, _executemany = extensions.cursor.execute, extensions.cursor.executemany
