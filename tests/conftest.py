@@ -240,6 +240,21 @@ def make_app(clean_environment: None) -> Iterator[Callable[[Mapping[str, str]], 
         close(app)
 
 
+@pytest.fixture
+def make_service(
+    mock_cognito_client: CognitoIdp,
+    jwks: responses.RequestsMock,
+    sqlite_url: str,
+    make_app: Callable[[Mapping[str, str]], APIFlask],
+) -> Callable[..., APIFlask]:
+    """Make the service on SQLite with settings of a test's own."""
+
+    def make(**settings: str) -> APIFlask:
+        return make_app({**mock_cognito_client.settings, "DATABASE_URL": sqlite_url, **settings})
+
+    return make
+
+
 def close(app: APIFlask) -> None:
     """Close all connections of an app. One in use is waited for, or it would stay open.
 

@@ -423,11 +423,7 @@ def test_a_sign_in_that_ended_at_cognito_alone_is_ended_by_the_next_try(
     rotation: bool,
 ) -> None:
     """The database failed after RevokeToken. The caller hears 503, and the next try finishes."""
-    if rotation:
-        _rotate(mock_cognito_client)
-    tokens = _signed_in(client, user.username)
-    headers = bearer(tokens["access_token"])
-    one = {"everywhere": False, "refresh_token": tokens["refresh_token"]}
+    headers, one = _one_sign_in(client, mock_cognito_client, user, rotation=rotation)
     with monkeypatch.context() as patch:
         patch.setattr(DenyListSnapshot, "_write", _fail)
         assert client.post("/users/logout", headers=headers, json=one).status_code == 503
@@ -448,11 +444,7 @@ def test_a_sign_in_that_cognito_could_not_end_can_still_be_ended(
     rotation: bool,
 ) -> None:
     """By the next try. A rotated refresh token is lost, so the sign-in ends here at once."""
-    if rotation:
-        _rotate(mock_cognito_client)
-    tokens = _signed_in(client, user.username)
-    headers = bearer(tokens["access_token"])
-    one = {"everywhere": False, "refresh_token": tokens["refresh_token"]}
+    headers, one = _one_sign_in(client, mock_cognito_client, user, rotation=rotation)
 
     def away(*_: object) -> None:
         raise errors.IdentityUnavailable
@@ -463,6 +455,17 @@ def test_a_sign_in_that_cognito_could_not_end_can_still_be_ended(
     again = client.post("/users/logout", headers=headers, json=one)
     assert again.status_code == (401 if rotation else 200)
     assert client.get("/users/me", headers=headers).status_code == 401
+
+
+def _one_sign_in(
+    client: FlaskClient, cognito: CognitoIdp, user: KitUser, *, rotation: bool
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Sign in. Return the header of the token, and the body that ends this sign-in."""
+    if rotation:
+        _rotate(cognito)
+    tokens = _signed_in(client, user.username)
+    one = {"everywhere": False, "refresh_token": tokens["refresh_token"]}
+    return bearer(tokens["access_token"]), one
 
 
 def _fail(*_: object) -> None:

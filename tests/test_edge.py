@@ -1,16 +1,15 @@
 """Proxies that are believed and those that are not; browsers at other origins."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pytest
-import responses
 from apiflask import APIFlask
 from flask import request, url_for
 from flask.testing import FlaskClient
 
 from resource_server.auth import token_requirement
-from resource_server.testing import CognitoIdp, bearer
+from resource_server.testing import bearer
 from resource_server.testing.pool import CognitoPool
 
 MakeApp = Callable[..., APIFlask]
@@ -18,16 +17,11 @@ ORIGIN = "https://app.example.com"
 
 
 @pytest.fixture
-def make(
-    mock_cognito_client: CognitoIdp,
-    jwks: responses.RequestsMock,
-    sqlite_url: str,
-    make_app: Callable[[Mapping[str, str]], APIFlask],
-) -> MakeApp:
+def make(make_service: MakeApp) -> MakeApp:
     """Make an app with settings of a test's own and a route that tells what it sees."""
 
     def make(**settings: str) -> APIFlask:
-        app = make_app({**mock_cognito_client.settings, "DATABASE_URL": sqlite_url, **settings})
+        app = make_service(**settings)
 
         @app.get("/seen")
         def seen() -> dict[str, object]:

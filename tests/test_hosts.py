@@ -1,15 +1,14 @@
 """Which hosts the service serves, and which addresses it names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import responses
 from apiflask import APIFlask
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from resource_server.addresses import Host, InvalidHost, PublicAddress
-from resource_server.testing import CognitoIdp, bearer
+from resource_server.testing import bearer
 from resource_server.testing.pool import CognitoPool
 from tests.conftest import MANAGEMENT_PORT, MANAGEMENT_URL
 
@@ -20,18 +19,9 @@ EVERYWHERE = ("/healthz", "/readyz", METADATA, "/openapi.json", "/randoms", "/no
 
 
 @pytest.fixture
-def make(
-    mock_cognito_client: CognitoIdp,
-    jwks: responses.RequestsMock,
-    sqlite_url: str,
-    make_app: Callable[[Mapping[str, str]], APIFlask],
-) -> MakeApp:
+def make(make_service: MakeApp) -> MakeApp:
     """Make the service with settings of a test's own."""
-
-    def make(**settings: str) -> APIFlask:
-        return make_app({**mock_cognito_client.settings, "DATABASE_URL": sqlite_url, **settings})
-
-    return make
+    return make_service
 
 
 def _raw(app: APIFlask, path: str, *, host: str | None, **environ: str) -> tuple[int, bytes]:

@@ -5,20 +5,18 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-import responses
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from resource_server.rate_limits import Asking, RateLimited, RateLimits, Rule
-from resource_server.testing import CognitoIdp
 from tests.conftest import PASSWORD
 
 MakeClient = Callable[..., FlaskClient]
@@ -50,18 +48,12 @@ TOKEN_ENDPOINTS = {"/users/login", "/users/login/challenge", "/users/refresh"}
 
 
 @pytest.fixture
-def make_client(
-    mock_cognito_client: CognitoIdp,
-    jwks: responses.RequestsMock,
-    sqlite_url: str,
-    make_app: Callable[[Mapping[str, str]], APIFlask],
-) -> MakeClient:
+def make_client(make_service: Callable[..., APIFlask]) -> MakeClient:
     """Make a client of an app with limits of its own."""
 
     def make(**settings: str) -> FlaskClient:
-        config = {**mock_cognito_client.settings, "DATABASE_URL": sqlite_url}
         limits = {f"RATELIMIT_{name}": value for name, value in settings.items()}
-        return make_app(config | limits).test_client()
+        return make_service(**limits).test_client()
 
     return make
 
