@@ -94,7 +94,7 @@ class ErrorLog(Logger):
         if _settings.management_port is not None:
             host, port = str(_settings.management_host), _settings.management_port
             management = gunicorn_support.address(host, port)
-            # Beside whatever --bind says. For it systemd hands over a socket.
+            # Beside the addresses of --bind. For it systemd hands over a socket.
             bound = [each for each in cfg.bind if each not in management]
             cfg.set("bind", [*bound, *management])
 

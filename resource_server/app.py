@@ -135,7 +135,7 @@ def _migrate_development_database(app: APIFlask, settings: Settings) -> None:
 def _configure_flask(app: APIFlask, settings: Settings) -> None:
     if is_flask_command():
         werkzeug_support.install()
-    elif "gunicorn" in sys.modules:  # whatever its configuration; it is no dependency
+    elif "gunicorn" in sys.modules:  # with any configuration; it is no dependency
         import_module("resource_server.gunicorn_support").install()
     app.config["MAX_CONTENT_LENGTH"] = bodies.MAX_BODY_BYTES
     app.request_class = bodies.StrictRequest

@@ -12,7 +12,7 @@ from werkzeug.routing import IntegerConverter, UUIDConverter
 if TYPE_CHECKING:
     from flask import Flask
 
-# Up to 19 digits, which BIGINT has. A longer number leads nowhere: 404, whatever the method.
+# Up to 19 digits, which BIGINT has. A longer number leads nowhere: 404 for any method.
 _NUMBER = r"(?:0|[1-9][0-9]{0,18})"
 INTEGER = re.compile(_NUMBER, re.ASCII)
 

@@ -145,7 +145,7 @@ def _trying(
 class RetryingFlask(APIFlask):
     """Retries a GET or HEAD once, if its database connection was lost meanwhile.
 
-    Both methods are safe (RFC 9110 §9.2.1), so nothing is done twice. Whatever else was lost is
+    Both methods are safe (RFC 9110 §9.2.1), so nothing is done twice. Any other lost request is
     503, since it is not known how far it came. So is what the server ended for the sake of another
     transaction (deadlock, serialization). A connection that cannot be made is no lost one: the
     database is away, and trying at once would only take twice as long. The same holds for a server

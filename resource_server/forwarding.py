@@ -61,11 +61,11 @@ def scheme(environ: Mapping[str, Any], *, header: str) -> str | None:
     """Return the scheme that the nearest proxy was called by: http, https, or None if unknown."""
     if header == FORWARDED:
         elements = parse_http_list(environ.get("HTTP_FORWARDED", ""))
-        told = _parameters(elements[-1]).get("proto", "") if elements else ""
+        scheme = _parameters(elements[-1]).get("proto", "") if elements else ""
     else:
-        told = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2]
-    told = told.strip().lower()
-    return told if told in _SCHEMES else None
+        scheme = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2]
+    scheme = scheme.strip().lower()
+    return scheme if scheme in _SCHEMES else None
 
 
 def _entries(environ: Mapping[str, Any], header: str) -> Iterable[str]:

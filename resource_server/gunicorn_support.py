@@ -167,7 +167,7 @@ def report_load_errors_once(server: Any) -> None:
     def load_or_stop() -> Any:
         try:
             return load()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is reported and ends here
+        except Exception as error:  # noqa: BLE001 - any error is reported and ends here
             if token.take():
                 _report(server.log, error)
                 raise SystemExit(CANNOT_START) from None

@@ -26,7 +26,7 @@ def handle_auth_errors(app: Flask) -> None:
     Flask has no such response: it runs an HTTPException without a code as a WSGI app, which adds
     the headers of the app's response class a second time. It also hands a streamed response to
     `after_request`. With `TRAP_HTTP_EXCEPTIONS` the response is 500. Error handlers cannot help:
-    those of a blueprint come before those of the app, whatever they are for.
+    those of a blueprint come before those of the app, for any exception.
     """
     handle = app.handle_user_exception
 

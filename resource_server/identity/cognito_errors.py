@@ -258,7 +258,7 @@ CODES: Mapping[str, Row] = {
     "ValidationError": _CHECK_REQUEST,
     "ValidationException": _CHECK_REQUEST,
 }
-"""Error code -> what it means, whatever was called."""
+"""Error code -> what it means, for every operation."""
 
 _BY_ACCESS_TOKEN = (
     "AssociateSoftwareToken",
@@ -292,7 +292,7 @@ OPERATIONS: Mapping[tuple[str, str], Row] = {
         for operation in operations
         for code in ("LimitExceededException", "TooManyFailedAttemptsException")
     },
-    # With an access token: whatever is wrong with it, the session has ended.
+    # With an access token, any error of it means that the session has ended.
     **_each(
         _BY_ACCESS_TOKEN,
         {
@@ -414,7 +414,7 @@ _WITH_ATTRIBUTES = ("RespondToAuthChallenge", "SignUp", "UpdateUserAttributes")
 _WITH_MFA = ("RespondToAuthChallenge", "SetUserMFAPreference", "VerifySoftwareToken")
 
 MESSAGES: Sequence[Message] = (
-    # The set-up, whatever the operation
+    # The set-up, for every operation
     Message("Unable to verify secret hash", _WRONG_NAME, _CHALLENGE),
     Message("Unable to verify secret hash", WRONG_REFRESH_NAME, (REFRESH,)),
     Message("Unable to verify secret hash", _CHECK_SECRET),

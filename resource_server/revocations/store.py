@@ -66,7 +66,7 @@ def read(
 ) -> tuple[Sequence[Denial], Position]:
     """Return the live rows that were committed since a position, and the position after them.
 
-    None reads all rows. Some rows come again. No row is missed, in whatever order transactions
+    None reads all rows. Some rows come again. No row is missed, in any order in which transactions
     commit: ids are given out before that, so a cursor of ids would skip the late ones.
     """
     if not _is_postgres(connection):

@@ -125,7 +125,7 @@ def key_of(token: Holder, home: str | None) -> str:
     """Return what a token's account is called in `users.sub`.
 
     That is the `sub`, and for the pools other than `home`, the service's own, the pool's id with
-    it: users of two pools are different people, whatever their `sub`.
+    it: users of two pools are different people, even with the same `sub`.
     """
     if home is None or token.pool_id == home:
         return token.sub

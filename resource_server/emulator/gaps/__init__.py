@@ -78,12 +78,12 @@ def fill() -> None:
         for function in functions:
             setattr(owner, function.__name__, function)
     for name, operation in _MOTOS.items():
-        setattr(responses.CognitoIdpResponse, name, error_texts.told(operation))
+        setattr(responses.CognitoIdpResponse, name, error_texts.with_aws_texts(operation))
 
 
 def _alone(operation: Callable[..., Any]) -> Callable[..., Any]:
     """Let no two operations run at once: a code, session or refresh token serves one of them."""
-    in_words = error_texts.told(operation)
+    in_words = error_texts.with_aws_texts(operation)
 
     @functools.wraps(operation)
     def run(*args: Any, **kwargs: Any) -> Any:

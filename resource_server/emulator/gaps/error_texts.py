@@ -33,7 +33,7 @@ _NOT_FOUND = {
 _SHORTEST = 8
 _LONGEST = 256
 _SYMBOLS = frozenset("^$*.[]{}()?\"!@#%&/\\,><':;|_~`=+- ")
-# A text with a blank at its end is no password at all, whatever the policy.
+# A text with a blank at its end is no password under any policy.
 _PASSWORD = re.compile(r"\S(?:.*\S)?")
 _RULES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     ("RequireUppercase", "uppercase", lambda char: "A" <= char <= "Z"),
@@ -43,7 +43,7 @@ _RULES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
 )
 
 
-def told(operation: Callable[..., Any]) -> Callable[..., Any]:
+def with_aws_texts(operation: Callable[..., Any]) -> Callable[..., Any]:
     """Let an operation's errors have AWS's codes and texts."""
 
     @functools.wraps(operation)
