@@ -348,3 +348,20 @@ def without_aws_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, "/nonexistent")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def first_challenge(client: FlaskClient, cognito: CognitoIdp) -> dict[str, Any]:
+    """Sign in as a user `new`, whom an administrator created with a temporary password.
+
+    Return the challenge NEW_PASSWORD_REQUIRED.
+    """
+    cognito.client.admin_create_user(
+        UserPoolId=cognito.pool_id,
+        Username="new",
+        TemporaryPassword=PASSWORD,
+        MessageAction="SUPPRESS",
+    )
+    sign_in = {"username": "new", "password": PASSWORD}
+    asked = client.post("/users/login", data=sign_in).json
+    assert asked is not None
+    return dict(asked)

@@ -10,7 +10,7 @@ from resource_server.emulator import gaps
 from resource_server.identity import errors
 from resource_server.testing import CognitoIdp, KitUser, bearer
 from resource_server.testing.pool import CognitoPool
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, first_challenge
 from tests.test_users import ScriptedIdentity, _use
 
 UNKNOWN = "eu-west-2_11111111-1111-1111-1111-111111111111"
@@ -109,13 +109,7 @@ def test_a_challenge_takes_the_device_key(
     client: FlaskClient, mock_cognito_client: CognitoIdp
 ) -> None:
     """DEVICE_KEY among the responses (API reference, RespondToAuthChallenge)."""
-    mock_cognito_client.client.admin_create_user(
-        UserPoolId=mock_cognito_client.pool_id,
-        Username="new",
-        TemporaryPassword=PASSWORD,
-        MessageAction="SUPPRESS",
-    )
-    asked = client.post("/users/login", data={"username": "new", "password": PASSWORD}).json
+    asked = first_challenge(client, mock_cognito_client)
     sent = {name: asked[name] for name in ("username", "session", "challenge")}
     responses = {"NEW_PASSWORD": "An0ther-passw0rd!"}
     done = client.post("/users/login/challenge", json=sent | {"responses": responses})

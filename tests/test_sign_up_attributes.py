@@ -13,7 +13,7 @@ from resource_server.emulator import gaps
 from resource_server.identity.errors import BadCredentials
 from resource_server.identity.provider import Context, SignUp
 from resource_server.testing import CognitoIdp, bearer
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, first_challenge
 
 SIGN_UP = {"username": "grace", "email": "grace@example.com", "password": PASSWORD}
 PERSON = {"name": "Grace Hopper", "phone_number": "+15550123456", "birthdate": "1906-12-09"}
@@ -136,13 +136,7 @@ def test_a_first_sign_in_asks_for_what_is_required(
     client: FlaskClient, mock_cognito_client: CognitoIdp
 ) -> None:
     """NEW_PASSWORD_REQUIRED names the attributes, takes them, and takes no others."""
-    mock_cognito_client.client.admin_create_user(
-        UserPoolId=mock_cognito_client.pool_id,
-        Username="new",
-        TemporaryPassword=PASSWORD,
-        MessageAction="SUPPRESS",
-    )
-    asked = client.post("/users/login", data={"username": "new", "password": PASSWORD}).json
+    asked = first_challenge(client, mock_cognito_client)
     required = json.loads(asked["parameters"]["requiredAttributes"])
     assert set(required) >= {f"userAttributes.{name}" for name in PERSON}
     sent = {name: asked[name] for name in ("username", "session", "challenge")}
